@@ -1,0 +1,99 @@
+"""The settings an administrator gives through the environment: read once, here, and nowhere else.
+
+docs/reference/settings.md lists every variable; a test compares the two.
+"""
+
+import ipaddress
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
+
+
+@dataclass(frozen=True)
+class Env:
+    """What was read. Units: ``output_cap`` and ``retention_bytes`` are bytes, ``retention_days`` days."""
+
+    data: Path
+    url: str
+    secure: bool
+    hosts: tuple[str, ...]
+    origins: tuple[str, ...]
+    admin_password: str
+    allow_localhost: bool
+    output_cap: int
+    retention_days: int
+    retention_bytes: int
+    denied_networks: tuple[str, ...]
+    workers: int
+
+
+def default_workers() -> int:
+    """Return how many workers ``serve`` starts unless told: one core is left for the web process."""
+    return max(1, (os.cpu_count() or 2) - 1)
+
+
+def read() -> Env:
+    """Read the MUSTER_* variables.
+
+    Raises: ImproperlyConfigured, naming the variable, when a value cannot be used.
+    """
+    env = environ.Env()
+    url = env.str("MUSTER_URL", "").rstrip("/")
+    hosts, origins = _hosts_and_origins(url, env.int("MUSTER_PORT", 8000))
+    return Env(
+        data=Path(env.str("MUSTER_DATA", str(BASE_DIR / "data"))).expanduser().resolve(),
+        url=url or origins[0],
+        secure=url.startswith("https://"),
+        hosts=hosts,
+        origins=origins,
+        admin_password=env.str("MUSTER_ADMIN_PASSWORD", ""),
+        allow_localhost=env.bool("MUSTER_ALLOW_LOCALHOST", False),
+        output_cap=env.int("MUSTER_OUTPUT_CAP", 64 * 1024 * 1024),
+        retention_days=env.int("MUSTER_RETENTION_DAYS", 90),
+        retention_bytes=env.int("MUSTER_RETENTION_BYTES", 10 * 1024**3),
+        denied_networks=_networks(env.list("MUSTER_DENIED_NETWORKS", default=["169.254.0.0/16", "fe80::/10"])),
+        workers=env.int("MUSTER_WORKERS", default_workers()),
+    )
+
+
+def secret(path: Path) -> str:
+    """Return the secret kept in a file, made on first use with mode 0600.
+
+    Side effects: creates the file and its folder (0700) when missing.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    with os.fdopen(handle, "w") as file:
+        value = secrets.token_urlsafe(50)
+        file.write(value)
+    return value
+
+
+def _hosts_and_origins(url: str, port: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    if not url:
+        return LOOPBACK_NAMES, tuple(f"http://{name}:{port}" for name in LOOPBACK_NAMES)
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path:
+        raise ImproperlyConfigured("MUSTER_URL must look like https://console.example.com, without a path.")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return (host,), (f"{parts.scheme}://{parts.netloc}",)
+
+
+def _networks(values: list[str]) -> tuple[str, ...]:
+    for value in values:
+        try:
+            ipaddress.ip_network(value)
+        except ValueError as error:
+            raise ImproperlyConfigured(f"MUSTER_DENIED_NETWORKS: {value} is not a network such as 10.0.0.0/8.") from error
+    return tuple(values)

@@ -1,0 +1,84 @@
+"""``manage.py serve``: the whole console on this machine."""
+
+import ipaddress
+import os
+import socket
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandParser
+
+from console.members import services as members
+from console.server import fail
+from console.supervisor import Child, DataFolderLocked, GivenUp, Supervisor, lock_data_folder
+
+
+class Command(BaseCommand):
+    """Migrate, then start the web process and the workers, and look after them."""
+
+    help = "Start the console: web process and workers, supervised."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1")
+        parser.add_argument("--port", type=int, default=int(os.environ.get("MUSTER_PORT", "8000")))
+        parser.add_argument("--workers", type=int, default=None)
+        parser.add_argument(
+            "--insecure-http", action="store_true", help="Allow plain http on an address that is not loopback."
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        host, port = options["host"], options["port"]
+        _refuse_plain_http(host, options["insecure_http"])
+        try:
+            lock = lock_data_folder(settings.DATA_DIR)
+        except (DataFolderLocked, OSError) as error:
+            fail(str(error))
+        _refuse_busy_port(host, port)
+        call_command("migrate", interactive=False, verbosity=0)
+        _, link = members.ensure_first_administrator(settings.ENV.admin_password or None)
+        # Children read the port from the environment: the origins that may open a socket depend on it.
+        os.environ["MUSTER_PORT"] = str(port)
+        workers = options["workers"] or settings.ENV.workers
+        children = [Child("web", ["web", "--host", host, "--port", str(port)])]
+        children += [Child(f"worker {number}", ["worker"]) for number in range(1, workers + 1)]
+        try:
+            Supervisor(children, ready=lambda: self._say_ready(host, port, link)).run()
+        except GivenUp as error:
+            fail(str(error))
+        finally:
+            lock.close()
+
+    def _say_ready(self, host: str, port: int, link: str | None) -> None:
+        url = settings.ENV.url if os.environ.get("MUSTER_URL") else f"http://{_bracketed(host)}:{port}"
+        self.stdout.write(f"Muster answers at {url}/")
+        if link:
+            self.stdout.write(f"First sign-in, once, within 15 minutes: {url}{link}")
+        self.stdout.write("Ctrl+C ends it.")
+        self.stdout.flush()
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _refuse_plain_http(host: str, insecure: bool) -> None:
+    try:
+        is_loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = host == "localhost"
+    if not is_loopback and not settings.ENV.secure and not insecure:
+        fail(
+            f"Serving plain http on {host} would send passwords in clear. Set MUSTER_URL=https://… behind a proxy "
+            "that does TLS, or add --insecure-http."
+        )
+
+
+def _refuse_busy_port(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            fail(f"Port {port} on {host} cannot be used: {error.strerror}. Choose another with --port.")

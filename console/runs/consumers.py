@@ -1,0 +1,228 @@
+"""Owns the socket of a page: one for its life, whatever runs it looks at."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+
+from console import bus
+from console.members import services as members
+from console.runs import viewing
+from console.runs.models import Invocation, Run
+from instances.access.rules import NotAllowed
+
+logger = logging.getLogger(__name__)
+
+# Close codes of ours; a page reconnects after 4408, not after the others.
+SIGNED_OUT, TOO_SLOW, TOO_MUCH = 4401, 4408, 4429
+LOOK_AGAIN_S = 1.0
+RECHECK_S = 5.0
+STATUS_GAP_S = 0.1
+OUTPUT_GAP_S = 0.05
+ACK_WITHIN_S = 30.0
+MAX_MESSAGE_BYTES = 64 * 1024
+MESSAGES_PER_S = 200
+
+# Reading for viewers has threads of its own, so that pages are not kept waiting by output.
+_readers = ThreadPoolExecutor(2, thread_name_prefix="viewers")
+
+
+class ViewerConsumer(AsyncWebsocketConsumer):
+    """A viewer: says what it looks at, is sent what changes.
+
+    Everything is sent by one pump task, never while handling a message: a Stop must not wait behind output that a
+    slow browser has not taken yet.
+    """
+
+    async def connect(self) -> None:
+        """Serve a signed-in user; anybody else is told so by a close code and sent nothing."""
+        self.user = self.scope["user"]
+        if not self.user.is_authenticated or not await self._is_live():
+            # Accepted first: a refused handshake reaches the page as 1006, after which it would reconnect for ever.
+            await self.accept()
+            await self.close(SIGNED_OUT)
+            return
+        self._watching: viewing.Watching | None = None
+        self._opened: viewing.Opened | None = None
+        self._channel = 0
+        self._outbox: list[dict[str, Any]] = []
+        self._wake = asyncio.Event()
+        self._messages = 0
+        self._last_ack = asyncio.get_running_loop().time()
+        await bus.listen_for_wakes(self.channel_name)
+        await self.accept()
+        self._pump_task = asyncio.get_running_loop().create_task(self._pump())
+
+    async def disconnect(self, code: int) -> None:
+        """Stop sending."""
+        await bus.forget_wakes(self.channel_name)
+        if task := getattr(self, "_pump_task", None):
+            task.cancel()
+
+    async def wake(self, event: dict[str, Any]) -> None:
+        """Look again: something was committed."""
+        self._wake.set()
+
+    # ------------------------------------------------------------------ what the viewer says
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Handle one message; anything malformed is answered, not obeyed."""
+        self._messages += 1
+        if self._messages > MESSAGES_PER_S * RECHECK_S:
+            await self.close(TOO_MUCH)
+            return
+        try:
+            message = json.loads(text_data or "") if len(text_data or "") <= MAX_MESSAGE_BYTES else None
+            await HANDLERS[message["type"]](self, message)
+        except (ValueError, KeyError, TypeError):
+            self._say(type="error", message="That message was not understood.")
+        except (Run.DoesNotExist, Invocation.DoesNotExist):
+            self._say(type="error", message="There is no such run.", code="gone")
+        except NotAllowed as error:
+            self._say(type="error", message=str(error))
+        self._wake.set()
+
+    async def _watch(self, message: dict[str, Any]) -> None:
+        self._watching = viewing.Watching(
+            self.user, int(message["run"]), str(message.get("status", "all")), int(message.get("page", 1))
+        )
+        if self._opened and self._opened.run_id != self._watching.run_id:
+            self._opened = None
+
+    async def _open(self, message: dict[str, Any]) -> None:
+        self._channel += 1
+        self._opened, size = await self._read(
+            viewing.open_output,
+            self.user,
+            int(message["run"]),
+            int(message["i"]),
+            channel=self._channel,
+            start=int(message.get("from", 0)),
+        )
+        if self._watching and self._watching.run_id == self._opened.run_id:
+            self._watching.opened = self._opened.ordinal
+        self._last_ack = asyncio.get_running_loop().time()
+        self._say(type="opened", run=self._opened.run_id, i=self._opened.ordinal, ch=self._channel, size=size)
+
+    async def _ack(self, message: dict[str, Any]) -> None:
+        self._last_ack = asyncio.get_running_loop().time()
+        if self._opened and int(message["ch"]) == self._opened.channel:
+            upto = min(int(message["upto"]), self._opened.position)
+            self._opened.acknowledged = max(self._opened.acknowledged, upto)
+
+    async def _stop(self, message: dict[str, Any]) -> None:
+        ordinal = message.get("i")
+        await self._read(viewing.stop, self.user, int(message["run"]), None if ordinal is None else int(ordinal))
+
+    async def _unwatch(self, message: dict[str, Any]) -> None:
+        self._watching = self._opened = None
+
+    # ------------------------------------------------------------------ what the viewer is sent
+
+    async def _pump(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._send_news())
+                tasks.create_task(self._recheck())
+        except* OSError:
+            # The browser is gone; disconnect follows.
+            pass
+        except* Exception:
+            # A pump that dies in silence leaves a page that looks alive: close, and the page reconnects.
+            logger.exception("A viewer's pump broke", extra={"action": "view"})
+            await self.close(1011)
+
+    async def _send_news(self) -> None:
+        loop = asyncio.get_running_loop()
+        next_status = 0.0
+        while True:
+            more = await self._send_output()
+            if loop.time() >= next_status:
+                await self._send_status()
+                next_status = loop.time() + STATUS_GAP_S
+            if more:
+                await asyncio.sleep(OUTPUT_GAP_S if self._wake.is_set() else 0)
+                continue
+            await self._next_wake(max(0.0, next_status - loop.time()))
+
+    async def _next_wake(self, status_due_s: float) -> None:
+        """Wait for a wake-up, or for the look-again; a status held back by its gap is due earlier."""
+        try:
+            async with asyncio.timeout(LOOK_AGAIN_S):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+        self._wake.clear()
+        if status_due_s and not self._opened:
+            await asyncio.sleep(status_due_s)
+
+    async def _send_output(self) -> bool:
+        """Send what the opened invocation has for this viewer; True when there may be more at once."""
+        await self._send_outbox()
+        look = self._opened
+        if look is None or look.has_ended:
+            return False
+        records, end = await self._read(look.news)
+        if look is not self._opened:
+            return True
+        if records:
+            await self.send(bytes_data=records)
+        if end:
+            await self.send(text_data=json.dumps(end))
+        return bool(records) and look.credit_bytes > 0
+
+    async def _send_outbox(self) -> None:
+        while self._outbox:
+            await self.send(text_data=json.dumps(self._outbox.pop(0)))
+
+    async def _send_status(self) -> None:
+        watching = self._watching
+        if watching is None:
+            return
+        try:
+            frame = await self._read(watching.news)
+        except Run.DoesNotExist:
+            self._watching = None
+            await self.send(text_data=json.dumps({"type": "error", "message": "This run is gone.", "code": "gone"}))
+            return
+        if frame and watching is self._watching:
+            await self.send(text_data=frame)
+
+    async def _recheck(self) -> None:
+        """Close within ``RECHECK_S`` when the session ended, and when a viewer takes no more output."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(RECHECK_S)
+            self._messages = 0
+            await bus.listen_for_wakes(self.channel_name)
+            if not await self._is_live():
+                await self.close(SIGNED_OUT)
+                return
+            look = self._opened
+            if look and look.position > look.acknowledged and loop.time() - self._last_ack > ACK_WITHIN_S:
+                await self.close(TOO_SLOW)
+                return
+
+    def _say(self, **message: Any) -> None:
+        self._outbox.append(message)
+
+    async def _is_live(self) -> bool:
+        session = self.scope["session"]
+        return await self._read(members.session_is_live, session.session_key, self.user.pk)
+
+    async def _read(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return await database_sync_to_async(call, thread_sensitive=False, executor=_readers)(*args, **kwargs)
+
+
+HANDLERS = {
+    "watch": ViewerConsumer._watch,
+    "open": ViewerConsumer._open,
+    "ack": ViewerConsumer._ack,
+    "stop": ViewerConsumer._stop,
+    "unwatch": ViewerConsumer._unwatch,
+}

@@ -1,0 +1,112 @@
+"""Owns reading the Send Command form: what is sent, to which instances, with which options."""
+
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from django import forms
+
+from console.members.models import User
+from console.runs import services
+from console.runs.models import CommandType
+from instances.access.rules import Action, scope
+from instances.inventory import query as inventory_query
+from instances.inventory import services as inventory
+from instances.inventory.models import Instance
+
+MAX_IDS_CHARACTERS = 600_000
+
+
+class SendForm(forms.Form):
+    """The Send Command dialog, in the page or as a page of its own.
+
+    Targets are ``ids`` (comma-separated), or everything that matches ``query`` except ``except_ids``, or one
+    ``address`` typed in. ``expected_count`` is how many the dialog showed: if the filter matches another number by
+    now, nothing is sent and the new number is shown.
+    """
+
+    command_type = forms.ChoiceField(choices=CommandType.choices, initial=CommandType.SHELL, widget=forms.RadioSelect)
+    command = forms.CharField(required=False, strip=False, widget=forms.Textarea(attrs={"rows": 8}))
+    interpreter = forms.CharField(required=False, max_length=255)
+    working_directory = forms.CharField(required=False, max_length=1024)
+    timeout_s = forms.IntegerField(label="Time limit (s)", initial=600, required=False, min_value=1)
+    max_concurrency = forms.IntegerField(initial=50, required=False, min_value=1)
+    max_errors = forms.IntegerField(required=False, min_value=0)
+    keep_name = forms.CharField(required=False, max_length=80)
+    request_key = forms.CharField(max_length=64, widget=forms.HiddenInput, required=False)
+    ids = forms.CharField(required=False, max_length=MAX_IDS_CHARACTERS, widget=forms.HiddenInput)
+    query = forms.CharField(required=False, max_length=2000, widget=forms.HiddenInput)
+    by_query = forms.BooleanField(required=False, widget=forms.HiddenInput)
+    except_ids = forms.CharField(required=False, max_length=MAX_IDS_CHARACTERS, widget=forms.HiddenInput)
+    expected_count = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    address = forms.CharField(required=False, max_length=320)
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user = user
+        if not self.is_bound:
+            self.initial.setdefault("request_key", secrets.token_urlsafe(18))
+
+    def clean_command(self) -> str:
+        """Return the command with POSIX line ends."""
+        return services.normalise(self.cleaned_data["command"])
+
+    def clean(self) -> dict[str, Any]:
+        """Resolve the targets, so that "the target set changed" is told beside them."""
+        data = super().clean() or {}
+        expected = data.get("expected_count")
+        if data.get("by_query") and expected is not None and not self.errors:
+            count = matching_instances(self.user, data).count()
+            if count != expected:
+                self.add_error("ids", f"The selection matched {expected} instances when it was shown, now {count}. Look again.")
+        return data
+
+    def options(self) -> services.Options:
+        """Return the options, with the defaults for what was left empty."""
+        data = self.cleaned_data
+        return services.Options(
+            command_type=data["command_type"],
+            interpreter=data["interpreter"].strip(),
+            working_directory=data["working_directory"],
+            timeout_s=data["timeout_s"] or 600,
+            max_concurrency=data["max_concurrency"] or 50,
+            max_errors=data["max_errors"],
+        )
+
+    def instances(self) -> list[Instance]:
+        """Return the targets, concrete and in order: what runs is exactly this list.
+
+        Side effects: an address typed in is added as an instance that the list does not show.
+        """
+        data = self.cleaned_data
+        if data["address"].strip():
+            return [inventory.adhoc_instance(self.user, address=data["address"].strip())]
+        if data["by_query"]:
+            return list(matching_instances(self.user, data).select_related("group"))
+        return instances_by_ids(self.user, data["ids"])
+
+
+def matching_instances(user: User, data: dict[str, Any]) -> Any:
+    """Return the instances that match the form's query, without its exceptions."""
+    found = inventory_query.matching(user, data.get("query") or "", user.selected_group)
+    return found.exclude(pk__in=parse_ids(data.get("except_ids") or ""))
+
+
+def instances_by_ids(user: User, ids: str) -> list[Instance]:
+    """Return the instances with these ids that the user may see, in the order given."""
+    wanted = parse_ids(ids)
+    found: dict[int, Instance] = {}
+    for start in range(0, len(wanted), 5000):
+        part = Instance.objects.filter(scope(user, Action.VIEW), pk__in=wanted[start : start + 5000])
+        found |= {instance.pk: instance for instance in part.select_related("group")}
+    return [found[pk] for pk in wanted if pk in found]
+
+
+def parse_ids(text: str) -> list[int]:
+    """Return the distinct numbers of a comma-separated list, in order; anything else in it is passed over."""
+    return list(dict.fromkeys(int(part) for part in text.split(",") if part.strip().isdecimal()))
+
+
+def names(instances: Sequence[Instance], limit: int = 50) -> list[str]:
+    """Return the names shown in the dialog."""
+    return [instance.name for instance in instances[:limit]]

@@ -1,0 +1,72 @@
+"""Owns looking back: the filters of the history, and sending a former run again."""
+
+from typing import Any
+
+from django import forms
+from django.db.models import Q, QuerySet
+from django.http import QueryDict
+
+from console.runs.models import Invocation, Run
+from console.runs.status import RunStatus
+
+STATES = (
+    ("", "Any state"),
+    ("in_progress", "In progress"),
+    (RunStatus.SUCCEEDED, "Succeeded"),
+    (RunStatus.FAILED, "Failed"),
+    (RunStatus.PARTIAL, "Partly succeeded"),
+    (RunStatus.STOPPED, "Stopped"),
+)
+IN_PROGRESS = (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.STOPPING)
+
+
+class HistoryForm(forms.Form):
+    """The filters above the history; all of them optional."""
+
+    text = forms.CharField(required=False, max_length=200, label="Command contains")
+    state = forms.ChoiceField(required=False, choices=STATES)
+    user = forms.CharField(required=False, max_length=150)
+    instance = forms.CharField(required=False, max_length=80)
+    since = forms.DateField(required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    until = forms.DateField(required=False, widget=forms.DateInput(attrs={"type": "date"}))
+
+
+def filtered(runs: QuerySet[Run], form: HistoryForm) -> QuerySet[Run]:
+    """Return the runs that fit the form's filters; a filter that cannot be read is left out (the form shows why)."""
+    form.is_valid()
+    data = form.cleaned_data
+    conditions = Q()
+    if text := data.get("text"):
+        conditions &= Q(command__icontains=text)
+    if state := data.get("state"):
+        conditions &= Q(status__in=IN_PROGRESS) if state == "in_progress" else Q(status=state)
+    if user := data.get("user"):
+        conditions &= Q(actor_name__iexact=user)
+    if since := data.get("since"):
+        conditions &= Q(created_at__date__gte=since)
+    if until := data.get("until"):
+        conditions &= Q(created_at__date__lte=until)
+    if instance := data.get("instance"):
+        conditions &= Q(pk__in=Invocation.objects.filter(instance_name__icontains=instance).values("run_id"))
+    return runs.filter(conditions).order_by("-pk")
+
+
+def query_of(params: QueryDict) -> str:
+    """Return the filters as a query string without the page, for the pager's links."""
+    kept = params.copy()
+    kept.pop("page", None)
+    return kept.urlencode()
+
+
+def as_initial(run: Run, *, ids: list[int]) -> dict[str, Any]:
+    """Return the Send Command form's values that repeat a run on the given instances."""
+    return {
+        "command": run.command,
+        "command_type": run.command_type,
+        "interpreter": run.interpreter,
+        "working_directory": run.working_directory,
+        "timeout_s": run.timeout_s,
+        "max_concurrency": run.max_concurrency,
+        "max_errors": run.max_errors,
+        "ids": ",".join(map(str, ids)),
+    }

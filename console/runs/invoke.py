@@ -1,0 +1,162 @@
+"""Owns one invocation from its claim to its end status: target, connection, engine, and what each answer means."""
+
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from django.utils import timezone
+
+from console.runs.journal import Journal
+from console.runs.status import Status
+from instances.engine.errors import ConnectError, EngineError
+from instances.engine.execute import execute
+from instances.engine.transport import Connection
+from instances.engine.types import Command, Ended, Outcome, Started, StopCause, StopSignal, Target
+
+logger = logging.getLogger(__name__)
+
+NEVER_STARTED = "Stopped before it started. The command did not run."
+STATUS_OF_STOP = {StopCause.TIMEOUT: Status.TIMED_OUT}
+
+
+class Pool(Protocol):
+    """What is needed of the connection pool."""
+
+    def borrow(
+        self, target: Target, *, for_stop: bool = False, on_retry: Callable[[int], None] | None = None
+    ) -> AbstractAsyncContextManager[Connection]:
+        """Lend a connection for the length of a block."""
+
+
+@dataclass(slots=True)
+class Work:
+    """Everything ``invoke`` needs about one claimed invocation."""
+
+    journal: Journal
+    target: Target
+    command: Command
+    allowed_exit_statuses: frozenset[int]
+    stop: StopSignal
+
+
+async def invoke(work: Work, *, pool: Pool, flush: Callable[[], Awaitable[None]]) -> ConnectError | None:
+    """Run the command on its instance and leave the end status in the journal.
+
+    Returns why the instance could not be reached, or None when it was.
+
+    1. Borrow a connection; a connect error ends the invocation as ``unreachable``: it never ran.
+    2. Commit ``start_sent_at`` before the start request leaves: a crash never leads to a second start.
+    3. ``running`` once the instance reported the pid; output flows into the journal.
+    4. The engine's one ``Ended`` becomes the end status.
+    Raises: nothing of the engine's.
+    """
+    journal, target, stop = work.journal, work.target, work.stop
+
+    async def before_start() -> None:
+        journal.set(start_sent_at=timezone.now(), marker=work.command.marker)
+        await flush()
+        if journal.is_fenced_out:
+            raise FencedOut
+
+    async def started(what: Started) -> None:
+        now = timezone.now()
+        journal.set(Status.RUNNING, started_at=now, remote_pid=what.pid, remote_started=what.start_time)
+
+    async def stopping(cause: StopCause) -> None:
+        journal.set(Status.STOPPING, message=SAY_STOPPING[cause])
+
+    try:
+        async with pool.borrow(target) as connection:
+            if stop.cause is not None:
+                finish_unstarted(journal)
+                return None
+            ended = await execute(
+                connection,
+                work.command,
+                sink=journal,
+                before_start=before_start,
+                started=started,
+                stopping=stopping,
+                stop=stop,
+                reconnect=lambda: pool.borrow(target, for_stop=True),
+            )
+    except FencedOut:
+        logger.warning("Another worker owns this invocation now", extra={"action": "fence", "id": journal.invocation_id})
+        return None
+    except ConnectError as error:
+        _finish_unreachable(journal, error, stopped=stop.cause is not None)
+        return error
+    except EngineError as error:
+        journal.finish(Status.FAILED, at=timezone.now(), reason=error.reason, message=str(error))
+        return None
+    _finish(work, ended)
+    return None
+
+
+class FencedOut(Exception):
+    """This worker's lease ran out and another took the invocation over; nothing may be started or written."""
+
+
+SAY_STOPPING = {
+    StopCause.USER: "Stopping: waiting until nothing of the command is left.",
+    StopCause.TIMEOUT: "The time limit was reached. Stopping.",
+    StopCause.SHUTDOWN: "The console is shutting down. Stopping.",
+    StopCause.OUTPUT_CAP: "The output limit was reached. Stopping.",
+}
+
+
+def new_marker() -> uuid.UUID:
+    """Return the marker of one attempt; Stop finds the processes of exactly this attempt by it."""
+    return uuid.uuid4()
+
+
+def finish_unstarted(journal: Journal) -> None:
+    """End an invocation that was stopped before its start request left."""
+    journal.finish(Status.CANCELLED, at=timezone.now(), reason="stopped_before_start", message=NEVER_STARTED)
+
+
+def _finish_unreachable(journal: Journal, error: ConnectError, *, stopped: bool) -> None:
+    if stopped:
+        finish_unstarted(journal)
+    else:
+        journal.finish(Status.UNREACHABLE, at=timezone.now(), reason=error.reason, message=str(error))
+
+
+def _finish(work: Work, ended: Ended) -> None:
+    status, reason, message = verdict(ended, work.stop.cause, work.allowed_exit_statuses, work.command.timeout_s)
+    work.journal.finish(
+        status,
+        at=timezone.now(),
+        reason=reason,
+        message=message,
+        exit_status=ended.exit_status,
+        exit_signal=ended.exit_signal,
+    )
+
+
+def verdict(
+    ended: Ended, cause: StopCause | None, allowed_exit_statuses: frozenset[int], timeout_s: float | None
+) -> tuple[Status, str, str]:
+    """Return the end status, reason and message for what the engine saw. Pure."""
+    match ended.outcome:
+        case Outcome.EXITED if ended.exit_status in allowed_exit_statuses:
+            return Status.SUCCEEDED, ended.reason, ended.message
+        case Outcome.EXITED:
+            return Status.FAILED, ended.reason or "exit_status", ended.message
+        case Outcome.SIGNALLED:
+            return Status.FAILED, "signal", ended.message or f"It was ended by signal {ended.exit_signal}."
+        case Outcome.NOT_STARTED:
+            return Status.FAILED, ended.reason, ended.message
+        case Outcome.TIMED_OUT:
+            return Status.TIMED_OUT, "time_limit", f"Ended at the time limit of {timeout_s:g} s; nothing of it is left."
+        case Outcome.STOPPED if ended.reason == "not_started":
+            return Status.CANCELLED, "stopped_before_start", NEVER_STARTED
+        case Outcome.STOPPED if cause is StopCause.SHUTDOWN:
+            return Status.STOPPED, "console_shutdown", "Stopped because the console shut down; nothing of it is left."
+        case Outcome.STOPPED:
+            return Status.STOPPED, ended.reason, ended.message or "Stopped; nothing of it is left."
+        case Outcome.LOST:
+            return Status.LOST, ended.reason or "connection_lost", ended.message

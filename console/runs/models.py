@@ -1,0 +1,185 @@
+"""Owns runs, their invocations, the output log and the leases of the workers that hold them."""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from console.runs.status import ACTIVE, RunStatus, Status
+
+
+class CommandType(models.TextChoices):
+    """The language a command is written in."""
+
+    SHELL = "shell", "Shell"
+    BAT = "bat", "Bat"
+    POWERSHELL = "powershell", "PowerShell"
+
+
+class Run(models.Model):
+    """One Send Command: what was sent, by whom, and with which limits. Its targets are its invocations.
+
+    ``counts`` holds invocations per status and ``status`` what they come to; both are kept by whoever writes
+    statuses, in the same transaction. ``revision`` rises with every such transaction: viewers ask for what is newer
+    than the revision they have.
+    """
+
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="runs")
+    actor_name = models.CharField(max_length=150)
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    command_type = models.CharField(max_length=12, choices=CommandType.choices, default=CommandType.SHELL)
+    command = models.TextField()
+    command_sha256 = models.CharField(max_length=64)
+    interpreter = models.CharField(max_length=255, blank=True)
+    working_directory = models.CharField(max_length=1024, blank=True)
+    timeout_s = models.PositiveIntegerField(default=600)
+    max_concurrency = models.PositiveIntegerField(default=50)
+    max_errors = models.PositiveIntegerField(null=True, blank=True)
+    # Given by the form when it is drawn, so that a double click or a repeated POST makes one run.
+    request_key = models.CharField(max_length=64)
+    stop_requested_at = models.DateTimeField(null=True, blank=True)
+    stop_requested_by = models.CharField(max_length=150, blank=True)
+    status = models.CharField(max_length=10, choices=[(s, s) for s in RunStatus], default=RunStatus.QUEUED)
+    counts = models.JSONField(default=dict)
+    target_count = models.PositiveIntegerField(default=0)
+    error_count = models.PositiveIntegerField(default=0)
+    revision = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        ordering = ("-pk",)
+        constraints = (models.UniqueConstraint(fields=("actor", "request_key"), name="a_request_makes_one_run"),)
+        indexes = (
+            models.Index(fields=("status", "-id")),
+            models.Index(fields=("actor_name", "-id")),
+        )
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether every invocation has an end status."""
+        return self.finished_at is not None
+
+    @property
+    def title(self) -> str:
+        """The first line of the command that says something."""
+        lines = (line.strip() for line in self.command.splitlines())
+        return next((line for line in lines if line and not line.startswith("#!")), self.command.strip())[:200]
+
+
+class WorkerLease(models.Model):
+    """A worker process and the promise that it is alive.
+
+    ``expires_ns`` is on CLOCK_BOOTTIME of the boot named in ``boot_id``: no wall clock, so a clock that jumps
+    neither kills nor revives a worker. The worker also holds a lock on a file named after ``id``; a lock that can be
+    taken proves it dead at once.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    process_id = models.PositiveIntegerField()
+    boot_id = models.CharField(max_length=40)
+    expires_ns = models.BigIntegerField()
+    started_at = models.DateTimeField(auto_now_add=True)
+
+
+class Invocation(models.Model):
+    """A run on one instance, from ``queued`` to its end status.
+
+    ``ordinal`` is its place in the run, from 0. ``fence`` rises with every claim: a writer whose fence is older than
+    the row's no longer owns it and changes nothing. ``marker`` is new for every attempt and is what Stop looks for
+    on the host. Name and address are copied, so that the history outlives the instance.
+    """
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="invocations")
+    ordinal = models.PositiveIntegerField()
+    instance = models.ForeignKey(
+        "instances.Instance", null=True, on_delete=models.SET_NULL, related_name="invocations"
+    )
+    instance_name = models.CharField(max_length=80)
+    address = models.CharField(max_length=320)
+
+    status = models.CharField(max_length=12, choices=[(s, s) for s in Status], default=Status.QUEUED)
+    reason = models.CharField(max_length=40, blank=True)
+    message = models.CharField(max_length=1000, blank=True)
+    exit_status = models.IntegerField(null=True, blank=True)
+    exit_signal = models.CharField(max_length=20, blank=True)
+    attempt = models.PositiveIntegerField(default=0)
+    marker = models.UUIDField(null=True, blank=True)
+    remote_pid = models.PositiveBigIntegerField(null=True, blank=True)
+    remote_started = models.CharField(max_length=40, blank=True)
+    start_sent_at = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    stop_requested_at = models.DateTimeField(null=True, blank=True)
+    stop_requested_by = models.CharField(max_length=150, blank=True)
+
+    owner = models.UUIDField(null=True, blank=True)
+    fence = models.PositiveIntegerField(default=0)
+    revision = models.PositiveBigIntegerField(default=0)
+
+    # Offsets are the log's own: `size` counts stored bytes and dropped ones together.
+    size = models.PositiveBigIntegerField(default=0)
+    stdout_bytes = models.PositiveBigIntegerField(default=0)
+    stderr_bytes = models.PositiveBigIntegerField(default=0)
+    dropped_bytes = models.PositiveBigIntegerField(default=0)
+    sha256 = models.CharField(max_length=64, blank=True)
+    stdout_sha256 = models.CharField(max_length=64, blank=True)
+    stderr_sha256 = models.CharField(max_length=64, blank=True)
+    last_line = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering = ("run_id", "ordinal")
+        constraints = (models.UniqueConstraint(fields=("run", "ordinal"), name="an_ordinal_once_per_run"),)
+        indexes = (
+            models.Index(fields=("run", "status")),
+            models.Index(fields=("run", "revision")),
+            models.Index(fields=("instance", "-id")),
+            # What workers look for; partial, so that a long history costs them nothing.
+            models.Index(fields=("run", "ordinal"), name="queued_invocations", condition=Q(status=Status.QUEUED)),
+            models.Index(
+                fields=("owner",), name="active_invocations", condition=Q(status__in=sorted(ACTIVE))
+            ),
+        )
+
+
+    @property
+    def took_s(self) -> float | None:
+        """Seconds from the start on the instance to the end, or until now; None when it never started."""
+        if self.started_at is None:
+            return None
+        return ((self.finished_at or timezone.now()) - self.started_at).total_seconds()
+
+    @property
+    def is_active(self) -> bool:
+        """Whether a worker holds it."""
+        return self.status in ACTIVE
+
+
+class OutputKind(models.IntegerChoices):
+    """What a row of the output log holds."""
+
+    STDOUT = 1
+    STDERR = 2
+    GAP = 3
+
+
+class Output(models.Model):
+    """A piece of an invocation's output.
+
+    ``offset`` counts both streams together in order of arrival and is contiguous within an invocation; a gap row
+    holds the decimal count of bytes that were not kept. Readers go by (invocation, offset), never by insertion.
+    """
+
+    pk = models.CompositePrimaryKey("invocation_id", "offset")
+    invocation = models.ForeignKey(Invocation, on_delete=models.CASCADE, related_name="output", db_index=False)
+    offset = models.PositiveBigIntegerField()
+    kind = models.PositiveSmallIntegerField(choices=OutputKind.choices)
+    stream_offset = models.PositiveBigIntegerField()
+    data = models.BinaryField()
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(condition=Q(offset__gte=0) & Q(stream_offset__gte=0), name="offsets_are_positive"),
+        )

@@ -1,0 +1,107 @@
+"""Owns reading the output log: pieces after an offset, tails, and the bytes of a download."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from console.runs.models import Invocation, Output, OutputKind
+
+READ_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of an invocation's output. ``length`` counts offsets: for a gap the bytes not kept."""
+
+    offset: int
+    kind: OutputKind
+    data: bytes
+    length: int
+
+    @property
+    def end(self) -> int:
+        """The offset after this piece."""
+        return self.offset + self.length
+
+
+def read(invocation_id: int, *, after: int = 0, limit_bytes: int = READ_BYTES) -> list[Piece]:
+    """Return an invocation's output from an offset on, oldest first.
+
+    Shape: pieces are contiguous; the first starts exactly at ``after`` (a stored row is cut if need be).
+    Units: ``limit_bytes`` counts data; at least one piece is returned if there is any.
+    """
+    pieces: list[Piece] = []
+    size = 0
+    for piece in _rows_from(invocation_id, after):
+        pieces.append(piece if piece.offset >= after else _cut(piece, after))
+        size += len(pieces[-1].data)
+        if size >= limit_bytes:
+            break
+    return pieces
+
+
+def _rows_from(invocation_id: int, after: int) -> Iterator[Piece]:
+    before = (
+        Output.objects.filter(invocation_id=invocation_id, offset__lt=after)
+        .order_by("-offset")
+        .values_list("offset", "kind", "data")
+        .first()
+    )
+    if before is not None and (piece := _piece(*before)).end > after:
+        yield piece
+    rows = Output.objects.filter(invocation_id=invocation_id, offset__gte=after).order_by("offset")
+    for row in rows.values_list("offset", "kind", "data").iterator(chunk_size=8):
+        yield _piece(*row)
+
+
+def _piece(offset: int, kind: int, data: bytes | memoryview) -> Piece:
+    data = bytes(data)
+    return Piece(offset, OutputKind(kind), data, int(data) if kind == OutputKind.GAP else len(data))
+
+
+def _cut(piece: Piece, at: int) -> Piece:
+    skip = at - piece.offset
+    if piece.kind is OutputKind.GAP:
+        return Piece(at, piece.kind, str(piece.length - skip).encode(), piece.length - skip)
+    return Piece(at, piece.kind, piece.data[skip:], piece.length - skip)
+
+
+def tail_start(size: int, *, keep_bytes: int = READ_BYTES) -> int:
+    """Return the offset from which the last ``keep_bytes`` of a log of ``size`` begin."""
+    return max(0, size - keep_bytes)
+
+
+def tail_text(invocation: Invocation, *, keep_bytes: int = 64 * 1024) -> str:
+    """Return the end of an invocation's output as text, for a page without JavaScript."""
+    pieces = read(invocation.pk, after=tail_start(invocation.size, keep_bytes=keep_bytes), limit_bytes=keep_bytes)
+    return "".join(
+        f"\n[{piece.length} bytes were not kept]\n"
+        if piece.kind is OutputKind.GAP
+        else piece.data.decode(errors="replace")
+        for piece in pieces
+    )
+
+
+def stored_size(invocation: Invocation) -> int:
+    """Return how many bytes of output are kept: what a download gives."""
+    return invocation.stdout_bytes + invocation.stderr_bytes
+
+
+def stored_bytes(invocation: Invocation, start: int, stop: int) -> Iterator[bytes]:
+    """Yield the kept bytes ``start`` to ``stop`` (gaps take no room here), 256 KiB at a time at most."""
+    position, offset = 0, 0
+    if invocation.dropped_bytes == 0:
+        position = offset = start
+    while position < stop:
+        pieces = read(invocation.pk, after=offset)
+        if not pieces:
+            return
+        for piece in pieces:
+            offset = piece.end
+            if piece.kind is OutputKind.GAP:
+                continue
+            wanted = piece.data[max(0, start - position) : stop - position]
+            position += len(piece.data)
+            if wanted:
+                yield wanted
+            if position >= stop:
+                return

@@ -1,0 +1,163 @@
+"""Owns how a run is shown: its counts, one page of its invocations, and the one that is open."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from django.utils import timezone
+
+from console.members.models import User
+from console.runs import output, services
+from console.runs.models import Invocation, Run
+from console.runs.status import ACTIVE, NEVER_RAN, Status
+from instances.access import rules
+
+PAGE_ROWS = 50
+ALL = "all"
+# Filters of the rows: each shows the statuses beside it.
+FILTERS: dict[str, tuple[str, frozenset[Status]]] = {
+    ALL: ("All", frozenset(Status)),
+    "queued": ("Queued", frozenset({Status.QUEUED})),
+    "active": ("Running", ACTIVE),
+    "succeeded": ("Succeeded", frozenset({Status.SUCCEEDED})),
+    "failed": ("Failed", frozenset({Status.FAILED})),
+    "timed_out": ("Timed out", frozenset({Status.TIMED_OUT})),
+    "stopped": ("Stopped", frozenset({Status.STOPPED})),
+    "unreachable": ("Unreachable", frozenset({Status.UNREACHABLE})),
+    "did_not_run": ("Did not run", frozenset({Status.CANCELLED, Status.SKIPPED})),
+    "lost": ("Outcome unknown", frozenset({Status.LOST})),
+}
+SUMMARY_WORDS = {
+    "queued": "queued",
+    "active": "running",
+    "succeeded": "succeeded",
+    "failed": "failed",
+    "timed_out": "timed out",
+    "stopped": "stopped",
+    "unreachable": "unreachable",
+    "did_not_run": "did not run",
+    "lost": "unknown",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """One filter with its number of invocations."""
+
+    status: str
+    label: str
+    number: int
+    is_current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """Everything the run's panel shows. Units: ``elapsed_s`` seconds, ``percent`` of invocations with an end."""
+
+    run: Run
+    counts: Sequence[Count]
+    rows: Sequence[Invocation]
+    page: int
+    pages: int
+    status_filter: str
+    opened: Invocation | None
+    output_text: str
+    can_stop: bool
+    can_send: bool
+    finished: int
+    total: int
+    percent: int
+    elapsed_s: float
+    summary: str
+    row_ids: tuple[int, ...] = field(default=())
+
+
+def run_view(
+    user: User, run: Run, *, status: str = ALL, page: int = 1, opened: int | None = None, with_output: bool = False
+) -> RunView:
+    """Return what a user sees of a run. Side effects: at most six queries.
+
+    An unknown filter means all; a page past the end means the last; ``opened`` is an ordinal, by default the first
+    row of the page.
+    """
+    status = status if status in FILTERS else ALL
+    mine = services.visible_invocations(user, run)
+    numbers = _numbers(user, run)
+    of_filter = numbers[status]
+    pages = max(1, -(-of_filter // PAGE_ROWS))
+    page = min(max(1, page), pages)
+    shown = mine if status == ALL else mine.filter(status__in=sorted(FILTERS[status][1]))
+    rows = list(shown[(page - 1) * PAGE_ROWS : page * PAGE_ROWS])
+    open_row = _opened(mine, rows, opened)
+    total = numbers[ALL]
+    finished = total - numbers["queued"] - numbers["active"]
+    return RunView(
+        run=run,
+        counts=_counts(numbers, status),
+        rows=rows,
+        page=page,
+        pages=pages,
+        status_filter=status,
+        opened=open_row,
+        output_text=output.tail_text(open_row) if with_output and open_row else "",
+        can_stop=not run.has_ended and rules.allowed_anywhere(user, rules.Action.STOP_RUN),
+        can_send=rules.allowed_anywhere(user, rules.Action.SEND_COMMAND),
+        finished=finished,
+        total=total,
+        percent=int(100 * finished / total) if total else 100,
+        elapsed_s=((run.finished_at or timezone.now()) - run.created_at).total_seconds(),
+        summary=summary(numbers),
+        row_ids=tuple(row.ordinal for row in rows),
+    )
+
+
+def _opened(mine, rows: Sequence[Invocation], ordinal: int | None) -> Invocation | None:  # type: ignore[no-untyped-def]
+    if ordinal is None:
+        return rows[0] if rows else None
+    return next((row for row in rows if row.ordinal == ordinal), None) or mine.filter(ordinal=ordinal).first()
+
+
+def _numbers(user: User, run: Run) -> dict[str, int]:
+    """Return invocations per filter. The run's own counts serve whoever may see everything."""
+    stored: dict[str, int] = run.counts
+    if rules.scope(user, rules.Action.VIEW, field="instance__group"):
+        statuses = list(services.visible_invocations(user, run).values_list("status", flat=True))
+        stored = {status: statuses.count(status) for status in set(statuses)}
+    return {
+        name: sum(number for status, number in stored.items() if status in statuses)
+        for name, (_, statuses) in FILTERS.items()
+    }
+
+
+def _counts(numbers: dict[str, int], current: str) -> list[Count]:
+    return [
+        Count(name, label, numbers[name], name == current)
+        for name, (label, _) in FILTERS.items()
+        if numbers[name] or name in {ALL, current}
+    ]
+
+
+def summary(numbers: dict[str, int]) -> str:
+    """Return "3 succeeded · 1 failed" from numbers per filter."""
+    return " · ".join(f"{numbers[name]} {word}" for name, word in SUMMARY_WORDS.items() if numbers.get(name))
+
+
+def summary_of(run: Run) -> str:
+    """Return the summary of a run from its stored counts."""
+    return summary(
+        {
+            name: sum(number for status, number in run.counts.items() if status in statuses)
+            for name, (_, statuses) in FILTERS.items()
+        }
+    )
+
+
+def which_again(run: Run, which: str) -> list[int]:
+    """Return the ids of instances to run again on: ``all``, ``failed``, ``did_not_run`` or ``lost``."""
+    rows = run.invocations.exclude(instance=None).order_by("ordinal")
+    if which == "failed":
+        rows = rows.filter(status__in=[Status.FAILED, Status.TIMED_OUT])
+    elif which == "did_not_run":
+        rows = rows.filter(status__in=sorted(NEVER_RAN))
+    elif which == "lost":
+        rows = rows.filter(status=Status.LOST)
+    return [pk for pk in rows.values_list("instance_id", flat=True) if pk is not None]

@@ -1,0 +1,288 @@
+"""Owns who holds which invocation: claims under a run's limits, leases of workers, and what dead ones left behind.
+
+Everything here is a short transaction of its own, called from a worker's database thread.
+"""
+
+import fcntl
+import os
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Count, F, QuerySet
+from django.utils import timezone
+
+from console.runs.models import Invocation, Run, WorkerLease
+from console.runs.status import ACTIVE, ENDED_RUN, ERRORS, Status, roll_up
+from instances.access import rules
+
+LEASE_S = 15.0
+RENEW_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An invocation this worker now owns; writes about it count only under this fence."""
+
+    invocation_id: int
+    run_id: int
+    instance_id: int | None
+    fence: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeftBehind:
+    """What reaping a dead worker did. Units: numbers of invocations."""
+
+    requeued: int = 0
+    lost: int = 0
+
+
+# ------------------------------------------------------------------ claims
+
+
+def claim(worker_id: uuid.UUID, *, slots: int) -> list[Claim]:
+    """Take up to ``slots`` queued invocations, oldest run first, never more than any run's limits allow.
+
+    Exact across workers: the run's active rows are counted and its next ones taken under one write lock. A run
+    whose errors exceed ``max_errors`` has the rest skipped; so has one whose sender may no longer send.
+    """
+    if slots < 1 or not _waiting().exists():
+        return []
+    claims: list[Claim] = []
+    with transaction.atomic():
+        waiting = list(_waiting().order_by("pk").select_for_update(of=("self",)).select_related("actor"))
+        for share, run in zip(_shares(slots, waiting), waiting, strict=True):
+            claims += _claim_of_run(worker_id, run, min(share, slots - len(claims)))
+        # What one run's limits left unused goes to the others.
+        for run in waiting:
+            if len(claims) < slots:
+                claims += _claim_of_run(worker_id, run, slots - len(claims))
+    return claims
+
+
+def _waiting() -> QuerySet[Run]:
+    return Run.objects.exclude(status__in=ENDED_RUN).filter(
+        pk__in=Invocation.objects.filter(status=Status.QUEUED).values("run_id")
+    )
+
+
+def _shares(slots: int, waiting: list[Run]) -> list[int]:
+    """Divide the slots so that one large run does not keep a small one waiting."""
+    fair = max(1, slots // max(1, len(waiting)))
+    return [fair] * len(waiting)
+
+
+def _claim_of_run(worker_id: uuid.UUID, run: Run, slots: int) -> list[Claim]:
+    if slots < 1:
+        return []
+    refusal = _refusal(run)
+    if refusal:
+        skip_queued(run, *refusal)
+        return []
+    active = run.invocations.filter(status__in=ACTIVE).count()
+    take = min(slots, run.max_concurrency - active)
+    if take < 1:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """UPDATE console_invocation
+               SET status = 'connecting', owner = %s, fence = fence + 1, attempt = attempt + 1, revision = %s
+               WHERE id IN (SELECT id FROM console_invocation WHERE run_id = %s AND status = 'queued'
+                            ORDER BY ordinal LIMIT %s)
+               RETURNING id, run_id, instance_id, fence, attempt, ordinal""",
+            [_uuid_param(worker_id), next_revision(run), run.pk, take],
+        )
+        rows = sorted(cursor.fetchall(), key=lambda row: row[5])
+    refresh_counts(run)
+    return [Claim(*row[:5]) for row in rows]
+
+
+def _refusal(run: Run) -> tuple[str, str] | None:
+    if run.max_errors is not None and run.error_count > run.max_errors:
+        return "max_errors", f"Not started: more than {run.max_errors} errors before it. The command did not run."
+    if run.actor is None or not rules.allowed_anywhere(run.actor, rules.Action.SEND_COMMAND):
+        return "not_permitted", f"Not started: {run.actor_name} may no longer send commands. The command did not run."
+    return None
+
+
+def skip_queued(run: Run, reason: str, message: str) -> None:
+    """End a run's queued invocations as skipped, inside the caller's transaction."""
+    run.invocations.filter(status=Status.QUEUED).update(
+        status=Status.SKIPPED,
+        reason=reason,
+        message=message,
+        finished_at=timezone.now(),
+        revision=next_revision(run),
+    )
+    refresh_counts(run)
+
+
+# ------------------------------------------------------------------ what a run comes to
+
+
+def next_revision(run: Run) -> int:
+    """Raise the run's revision inside the caller's transaction and return it."""
+    Run.objects.filter(pk=run.pk).update(revision=F("revision") + 1)
+    return int(Run.objects.values_list("revision", flat=True).get(pk=run.pk))
+
+
+def refresh_counts(run: Run) -> None:
+    """Set the run's counts, errors and status from its invocations, inside the caller's transaction."""
+    counts = dict(run.invocations.order_by().values_list("status").annotate(Count("pk")))
+    run.refresh_from_db(fields=["stop_requested_at", "finished_at"])
+    run.counts = counts
+    run.error_count = sum(counts.get(status, 0) for status in ERRORS)
+    run.status = roll_up(counts, stop_asked=run.stop_requested_at is not None)
+    if run.status in ENDED_RUN and run.finished_at is None:
+        run.finished_at = timezone.now()
+    run.save(update_fields=["counts", "error_count", "status", "finished_at"])
+
+
+# ------------------------------------------------------------------ stops
+
+
+def stops_wanted(worker_id: uuid.UUID) -> list[int]:
+    """Return this worker's active invocations that somebody asked to stop."""
+    return list(
+        Invocation.objects.filter(owner=worker_id, status__in=sorted(ACTIVE))
+        .filter(stop_requested_at__isnull=False)
+        .values_list("pk", flat=True)
+    )
+
+
+# ------------------------------------------------------------------ leases
+
+
+class LeaseFile:
+    """The lock that proves a worker alive: the kernel frees it however the process ends."""
+
+    def __init__(self, worker_id: uuid.UUID) -> None:
+        self._path = _lease_path(worker_id)
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._file = self._path.open("w")
+        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def release(self) -> None:
+        """Free the lock and remove its file."""
+        self._path.unlink(missing_ok=True)
+        self._file.close()
+
+
+def enlist(worker_id: uuid.UUID) -> None:
+    """Add this worker's lease. Take its LeaseFile first, or another worker may reap it at once."""
+    WorkerLease.objects.create(id=worker_id, process_id=os.getpid(), boot_id=boot_id(), expires_ns=_expiry())
+
+
+def renew(worker_id: uuid.UUID) -> bool:
+    """Extend this worker's lease; False when another worker has already taken it for dead."""
+    return WorkerLease.objects.filter(pk=worker_id).update(expires_ns=_expiry()) == 1
+
+
+def discharge(worker_id: uuid.UUID) -> None:
+    """Remove this worker's lease at the end of an orderly shutdown."""
+    WorkerLease.objects.filter(pk=worker_id).delete()
+
+
+def a_worker_is_alive() -> bool:
+    """Say whether any worker holds a live lease."""
+    return any(not is_dead(lease) for lease in WorkerLease.objects.all())
+
+
+def is_dead(lease: WorkerLease) -> bool:
+    """Say whether a worker can no longer be at work: its lock is free, or its lease is over, or it was another boot."""
+    return lease.boot_id != boot_id() or lease.expires_ns < time.clock_gettime_ns(_CLOCK) or _lock_is_free(lease.pk)
+
+
+def reap(me: uuid.UUID) -> LeftBehind:
+    """Resolve what dead workers left active.
+
+    1. Not sent yet: back to queued, nothing was done.
+    2. Sent: ``lost``, because nobody saw how it went on.
+    The fence rises either way, so a worker that was only asleep finds that its rows are no longer its own.
+    """
+    dead = [lease for lease in WorkerLease.objects.exclude(pk=me) if is_dead(lease)]
+    owners = {lease.pk for lease in dead}
+    ownerless = Invocation.objects.filter(status__in=sorted(ACTIVE)).exclude(
+        owner__in=WorkerLease.objects.exclude(pk__in=owners).values("pk")
+    )
+    if not dead and not ownerless.exists():
+        return LeftBehind()
+    with transaction.atomic():
+        done = _resolve(ownerless)
+        WorkerLease.objects.filter(pk__in=owners).delete()
+    for owner in owners:
+        _lease_path(owner).unlink(missing_ok=True)
+    return done
+
+
+def _resolve(rows: QuerySet[Invocation]) -> LeftBehind:
+    requeued = lost = 0
+    for run in Run.objects.filter(pk__in=rows.order_by().values("run_id")):
+        mine = rows.filter(run=run)
+        revision = next_revision(run)
+        unsent = mine.filter(status=Status.CONNECTING, start_sent_at=None)
+        requeued += unsent.filter(stop_requested_at=None).update(
+            status=Status.QUEUED, owner=None, fence=F("fence") + 1, revision=revision
+        )
+        unsent.update(
+            status=Status.CANCELLED,
+            reason="stopped_before_start",
+            message="Stopped before it started. The command did not run.",
+            finished_at=timezone.now(),
+            owner=None,
+            fence=F("fence") + 1,
+            revision=revision,
+        )
+        lost += mine.update(
+            status=Status.LOST,
+            reason="console_restarted",
+            message=(
+                "The console's worker ended while this was running. The command may still be running, or may have "
+                "ended unseen. Check again looks for it; Stop ends what is left."
+            ),
+            finished_at=timezone.now(),
+            owner=None,
+            fence=F("fence") + 1,
+            revision=revision,
+        )
+        refresh_counts(run)
+    return LeftBehind(requeued=requeued, lost=lost)
+
+
+def boot_id() -> str:
+    """Return what names this boot of the machine; CLOCK_BOOTTIME means nothing across boots."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return f"{time.time() - time.clock_gettime(_CLOCK):.0f}"
+
+
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def _expiry() -> int:
+    return time.clock_gettime_ns(_CLOCK) + int(LEASE_S * 1e9)
+
+
+def _lease_path(worker_id: uuid.UUID) -> Path:
+    return Path(settings.DATA_DIR) / "workers" / f"{worker_id}.lock"
+
+
+def _lock_is_free(worker_id: uuid.UUID) -> bool:
+    try:
+        with _lease_path(worker_id).open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return True
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _uuid_param(value: uuid.UUID) -> object:
+    return Invocation._meta.get_field("owner").get_db_prep_value(value, connection)

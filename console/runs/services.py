@@ -1,0 +1,257 @@
+"""Owns what people do with runs: send a command, stop it. Each is one transaction with its audit entry."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from console import bus
+from console.members.models import User
+from console.runs import queue
+from console.runs.models import CommandType, Invocation, Run
+from console.runs.status import ACTIVE, Status
+from instances.access import rules
+from instances.access.rules import Action
+from instances.audit.services import record
+from instances.inventory.models import OS, Instance
+
+MAX_TIMEOUT_S = 7 * 24 * 3600
+MAX_CONCURRENCY = 1000
+# Which command types an instance of an operating system takes.
+TAKES: dict[str, frozenset[str]] = {
+    OS.LINUX: frozenset({CommandType.SHELL}),
+    OS.MACOS: frozenset({CommandType.SHELL}),
+    OS.WINDOWS: frozenset({CommandType.BAT, CommandType.POWERSHELL}),
+}
+DELIVERABLE = frozenset({CommandType.SHELL})
+
+
+class RunError(Exception):
+    """The command cannot be sent like this. ``field`` names the form field the message belongs to."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a command is sent. Units: ``timeout_s`` seconds; ``max_concurrency`` and ``max_errors`` instances."""
+
+    command_type: str = CommandType.SHELL
+    interpreter: str = ""
+    working_directory: str = ""
+    timeout_s: int = 600
+    max_concurrency: int = 50
+    max_errors: int | None = None
+
+
+def send_command(
+    actor: User, *, instances: Sequence[Instance], command: str, request_key: str, options: Options | None = None
+) -> Run:
+    """Make a run of a command on instances, in their order, and wake the workers once it is committed.
+
+    1. Policy per instance: those the actor may not send to, disabled ones and those of another operating system are
+       ``skipped``; the others go on.
+    2. Repeating a ``request_key`` (a double click, a resent form) returns the run already made.
+    Raises: RunError for an empty or too long command, no target, or an option out of range; NotAllowed when the
+    actor may send commands nowhere.
+    """
+    options = options or Options()
+    rules.require_anywhere(actor, Action.SEND_COMMAND)
+    _validate(command, instances, options)
+    try:
+        with transaction.atomic():
+            run = _create(actor, instances, command, request_key, options)
+            record(
+                actor,
+                "run.send",
+                f"run {run.pk}",
+                command_sha256=run.command_sha256,
+                instances=[instance.pk for instance in instances][:1000],
+                count=len(instances),
+            )
+            transaction.on_commit(lambda: backend_submit(run.pk))
+    except IntegrityError:
+        return Run.objects.get(actor=actor, request_key=request_key)
+    return run
+
+
+def already_sent(actor: User, request_key: str) -> Run | None:
+    """Return the run a form made before, when it is submitted a second time."""
+    return Run.objects.filter(actor=actor, request_key=request_key).first() if request_key else None
+
+
+def normalise(command: str) -> str:
+    """Return a command with the line ends a POSIX shell reads; browsers submit text areas with CR LF."""
+    return command.replace("\r\n", "\n")
+
+
+def _validate(command: str, instances: Sequence[Instance], options: Options) -> None:
+    if not command.strip():
+        raise RunError("command", "Enter a command.")
+    if "\0" in command:
+        raise RunError("command", "A command cannot hold a NUL character.")
+    limit = settings.MUSTER_SCRIPT_LIMIT_BYTES
+    if len(command.encode()) > limit:
+        raise RunError("command", f"The command is too long: at most {limit:,} bytes are taken.")
+    if not instances:
+        raise RunError("ids", "Select at least one instance.")
+    if options.command_type not in CommandType.values:
+        raise RunError("command_type", "Choose Shell, Bat or PowerShell.")
+    if options.command_type not in DELIVERABLE:
+        raise RunError("command_type", "Bat and PowerShell cannot be sent yet: use Shell.")
+    if not 1 <= options.timeout_s <= MAX_TIMEOUT_S:
+        raise RunError("timeout_s", f"The time limit is between 1 and {MAX_TIMEOUT_S} seconds.")
+    if not 1 <= options.max_concurrency <= MAX_CONCURRENCY:
+        raise RunError("max_concurrency", f"Between 1 and {MAX_CONCURRENCY} instances can run at a time.")
+    if options.max_errors is not None and options.max_errors < 0:
+        raise RunError("max_errors", "The number of errors cannot be negative.")
+
+
+def _create(
+    actor: User, instances: Sequence[Instance], command: str, request_key: str, options: Options
+) -> Run:
+    run = Run.objects.create(
+        actor=actor,
+        actor_name=actor.get_username(),
+        command=command,
+        command_sha256=hashlib.sha256(command.encode()).hexdigest(),
+        request_key=request_key,
+        command_type=options.command_type,
+        interpreter=options.interpreter,
+        working_directory=options.working_directory,
+        timeout_s=options.timeout_s,
+        max_concurrency=options.max_concurrency,
+        max_errors=options.max_errors,
+        target_count=len(instances),
+        revision=1,
+    )
+    refusal_of = _refusals(actor, options.command_type)
+    Invocation.objects.bulk_create(
+        (_invocation(run, ordinal, instance, refusal_of(instance)) for ordinal, instance in enumerate(instances)),
+        batch_size=500,
+    )
+    queue.refresh_counts(run)
+    return run
+
+
+def _refusals(actor: User, command_type: str) -> Callable[[Instance], tuple[str, str] | None]:
+    """Return a function that says why an instance is skipped; permissions are asked once per group."""
+    may: dict[int | None, bool] = {}
+
+    def refusal(instance: Instance) -> tuple[str, str] | None:
+        if instance.group_id not in may:
+            may[instance.group_id] = rules.allowed(actor, Action.SEND_COMMAND, instance.group)
+        if not may[instance.group_id]:
+            return "not_permitted", "You may not send commands to this instance. The command did not run."
+        if instance.is_disabled:
+            return "instance_disabled", "The instance is disabled. The command did not run."
+        if command_type not in TAKES[instance.os]:
+            return "os_mismatch", f"{CommandType(command_type).label} does not run on {instance.get_os_display()}."
+        return None
+
+    return refusal
+
+
+def would_skip(instances: Sequence[Instance], command_type: str) -> list[tuple[str, str]]:
+    """Return (name, why) of the instances that a command of this type would skip; for the dialog."""
+    skipped = []
+    for instance in instances:
+        if instance.is_disabled:
+            skipped.append((instance.name, "disabled"))
+        elif command_type not in TAKES[instance.os]:
+            skipped.append((instance.name, f"{instance.get_os_display()}: its command types are not offered yet"))
+    return skipped
+
+
+def _invocation(run: Run, ordinal: int, instance: Instance, refusal: tuple[str, str] | None) -> Invocation:
+    invocation = Invocation(
+        run=run,
+        ordinal=ordinal,
+        instance=instance,
+        instance_name=instance.name,
+        address=f"{instance.address}:{instance.port}",
+        revision=1,
+    )
+    if refusal:
+        invocation.status = Status.SKIPPED
+        invocation.reason, invocation.message = refusal
+        invocation.finished_at = timezone.now()
+    return invocation
+
+
+def backend_submit(run_id: int) -> None:
+    """Tell the workers about a run. On one machine there is nothing to send: they see its rows."""
+    bus.ring()
+
+
+# ------------------------------------------------------------------ stop
+
+
+def stop_run(actor: User, *, run: Run, ordinal: int | None = None) -> int:
+    """Ask for a run, or one invocation of it, to be stopped; return how many invocations that concerns.
+
+    Queued ones are cancelled here and now, without a trace on their instances. Active ones are marked for the worker
+    that owns them and become ``stopped`` only once their instance was seen to be clean. Asking again changes nothing.
+    Raises: NotAllowed.
+    """
+    with transaction.atomic():
+        run = Run.objects.select_for_update().get(pk=run.pk)
+        rows = _stoppable(actor, run, ordinal)
+        if ordinal is None and run.stop_requested_at is None:
+            run.stop_requested_at, run.stop_requested_by = timezone.now(), actor.get_username()
+            run.save(update_fields=["stop_requested_at", "stop_requested_by"])
+        concerned = _cancel_queued(actor, run, rows) + _mark_active(actor, run, rows)
+        queue.refresh_counts(run)
+        record(actor, "run.stop", f"run {run.pk}", ordinal=ordinal, concerned=concerned)
+        transaction.on_commit(bus.ring)
+    return concerned
+
+
+def _stoppable(actor: User, run: Run, ordinal: int | None) -> QuerySet[Invocation]:
+    rules.require_anywhere(actor, Action.STOP_RUN)
+    rows = run.invocations.filter(rules.scope(actor, Action.STOP_RUN, field="instance__group"))
+    return rows if ordinal is None else rows.filter(ordinal=ordinal)
+
+
+def _cancel_queued(actor: User, run: Run, rows: QuerySet[Invocation]) -> int:
+    now = timezone.now()
+    return Invocation.objects.filter(pk__in=rows.filter(status=Status.QUEUED).values("pk")).update(
+        status=Status.CANCELLED,
+        reason="stopped_before_start",
+        message="Stopped before it started. The command did not run.",
+        finished_at=now,
+        stop_requested_at=now,
+        stop_requested_by=actor.get_username(),
+        revision=queue.next_revision(run),
+    )
+
+
+def _mark_active(actor: User, run: Run, rows: QuerySet[Invocation]) -> int:
+    active = rows.filter(status__in=sorted(ACTIVE), stop_requested_at=None)
+    return Invocation.objects.filter(pk__in=active.values("pk")).update(
+        stop_requested_at=timezone.now(),
+        stop_requested_by=actor.get_username(),
+        revision=queue.next_revision(run),
+    )
+
+
+# ------------------------------------------------------------------ what one may see
+
+
+def visible_runs(user: User) -> QuerySet[Run]:
+    """Return the runs a user may see: those with at least one invocation on an instance in a visible group."""
+    scope = rules.scope(user, Action.VIEW, field="instance__group")
+    if not scope:
+        return Run.objects.all()
+    return Run.objects.filter(pk__in=Invocation.objects.filter(scope).values("run_id"))
+
+
+def visible_invocations(user: User, run: Run) -> QuerySet[Invocation]:
+    """Return the invocations of a run a user may see, in order."""
+    return run.invocations.filter(rules.scope(user, Action.VIEW, field="instance__group")).order_by("ordinal")

@@ -1,0 +1,16 @@
+"""URLs of the dashboard, Send Command, runs and history."""
+
+from django.urls import path
+
+from console.runs import views
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("send/", views.send, name="send"),
+    path("send/targets/", views.send_targets, name="send-targets"),
+    path("runs/", views.runs, name="runs"),
+    path("runs/<int:run_id>/", views.run, name="run"),
+    path("runs/<int:run_id>/stop/", views.stop_run, name="stop-run"),
+    path("runs/<int:run_id>/output/<int:ordinal>/", views.download, name="download"),
+    path("instances/<int:instance_id>/commands/", views.instance_commands, name="instance-commands"),
+]

@@ -1,0 +1,134 @@
+"""Owns what one viewer still has to be sent: status partials of a watched run, bytes of an opened invocation.
+
+Sync and database-bound; the consumer calls it in a thread and owns the socket. Nothing here waits.
+"""
+
+import struct
+from dataclasses import dataclass
+
+from django.template.loader import render_to_string
+
+from console.members.models import User
+from console.runs import output, services
+from console.runs.models import Invocation, OutputKind, Run
+from console.runs.presentation import run_view
+from console.runs.status import END
+
+# A viewer that is further behind is taken to the tail; what it missed is a counted gap.
+BEHIND_BYTES = 1024 * 1024
+FRAME_BYTES = 256 * 1024
+MAX_PARTIALS = 100
+_RECORD = struct.Struct(">BIQI")
+
+
+@dataclass(slots=True)
+class Watching:
+    """A viewer's look at a run: which filter and page it sees, and the revision it has been shown."""
+
+    user: User
+    run_id: int
+    status: str
+    page: int
+    opened: int | None = None
+    revision: int = -1
+    row_ids: tuple[int, ...] | None = None
+
+    def news(self) -> str:
+        """Return the partials for what changed since the last call, or an empty string.
+
+        Only rows the viewer sees are sent; when other rows belong on the page now, the page is sent once.
+        Raises: Run.DoesNotExist when the run is gone or no longer visible.
+        """
+        run = services.visible_runs(self.user).get(pk=self.run_id)
+        if run.revision == self.revision:
+            return ""
+        view = run_view(self.user, run, status=self.status, page=self.page, opened=self.opened)
+        rows_changed = self.row_ids is not None and view.row_ids != self.row_ids
+        changed = [] if rows_changed else [row for row in view.rows if row.revision > self.revision]
+        context = {
+            "run_view": view,
+            "rows_changed": rows_changed,
+            "changed_rows": changed[:MAX_PARTIALS],
+            "opened_changed": view.opened is not None and view.opened.revision > self.revision,
+        }
+        self.revision, self.row_ids = run.revision, view.row_ids
+        return render_to_string("runs/_frame.html", context)
+
+
+@dataclass(slots=True)
+class Opened:
+    """A viewer's look at one invocation's output: where it is, and what it has acknowledged.
+
+    ``channel`` is new for every opening, so that late bytes of a former one cannot land in the new pane.
+    """
+
+    invocation_id: int
+    run_id: int
+    ordinal: int
+    channel: int
+    position: int
+    acknowledged: int
+    has_ended: bool = False
+
+    @property
+    def credit_bytes(self) -> int:
+        """How many more bytes may be sent before the viewer acknowledges some."""
+        return BEHIND_BYTES - (self.position - self.acknowledged)
+
+    def news(self) -> tuple[bytes, dict[str, object] | None]:
+        """Return the next records, and the end message once everything was sent.
+
+        Shape: ``u8 kind | u32 channel | u64 offset | u32 length | bytes``, big endian, many in one frame.
+        """
+        invocation = Invocation.objects.only("size", "status", "sha256", "dropped_bytes").get(pk=self.invocation_id)
+        records = self._records(invocation.size)
+        if records or self.has_ended or invocation.status not in END or self.position < invocation.size:
+            return records, None
+        self.has_ended = True
+        return b"", {"type": "ended", "ch": self.channel, "size": invocation.size, "sha256": invocation.sha256}
+
+    def _records(self, size: int) -> bytes:
+        records = b""
+        if size - self.position > BEHIND_BYTES:
+            start = output.tail_start(size)
+            records = self._record(OutputKind.GAP, self.position, struct.pack(">Q", start - self.position))
+            # What was skipped was not sent, so it needs no acknowledgement.
+            self.acknowledged += start - self.position
+            self.position = start
+        if size <= self.position or self.credit_bytes <= 0:
+            return records
+        for piece in output.read(self.invocation_id, after=self.position, limit_bytes=FRAME_BYTES):
+            data = struct.pack(">Q", piece.length) if piece.kind is OutputKind.GAP else piece.data
+            records += self._record(piece.kind, piece.offset, data)
+            if piece.kind is OutputKind.GAP:
+                self.acknowledged += piece.length
+            self.position = piece.end
+        return records
+
+    def _record(self, kind: OutputKind, offset: int, data: bytes) -> bytes:
+        return _RECORD.pack(kind, self.channel, offset, len(data)) + data
+
+
+def open_output(user: User, run_id: int, ordinal: int, *, channel: int, start: int) -> tuple[Opened, int]:
+    """Start a look at an invocation's output from a byte on; return it with the size of the log.
+
+    A start of 0 in a large log means its tail: the viewer is told the gap.
+    Raises: Run.DoesNotExist, Invocation.DoesNotExist when there is none that the user may see.
+    """
+    run = services.visible_runs(user).get(pk=run_id)
+    invocation = services.visible_invocations(user, run).get(ordinal=ordinal)
+    start = min(max(0, start), invocation.size)
+    look = Opened(
+        invocation_id=invocation.pk,
+        run_id=run_id,
+        ordinal=ordinal,
+        channel=channel,
+        position=start,
+        acknowledged=start,
+    )
+    return look, invocation.size
+
+
+def stop(user: User, run_id: int, ordinal: int | None) -> None:
+    """Stop a run or one of its invocations for a viewer. Raises: Run.DoesNotExist, NotAllowed."""
+    services.stop_run(user, run=Run.objects.get(pk=services.visible_runs(user).get(pk=run_id).pk), ordinal=ordinal)

@@ -1,0 +1,247 @@
+"""Translates requests about runs into service calls and pages."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from console.runs import history, output, services
+from console.runs.forms import SendForm, instances_by_ids, matching_instances, names
+from console.runs.models import Invocation, Run
+from console.runs.presentation import ALL, RunView, run_view, which_again
+from console.runs.ranges import Unsatisfiable, parse_range
+from console.saved_commands import services as saved_commands
+from console.saved_commands.models import SavedCommand
+from instances.access import rules
+from instances.inventory.errors import InventoryError
+from instances.inventory.details import details_of
+from instances.inventory.listing import listing
+from instances.inventory.models import Instance
+
+HISTORY_ROWS = 50
+
+
+# ------------------------------------------------------------------ the dashboard
+
+
+@require_GET
+def home(request: HttpRequest) -> HttpResponse:
+    """Show the instances; htmx asking for the list gets the list alone."""
+    context = {"listing": listing(request.user, request.GET)}
+    if request.htmx.target and "instances" in request.htmx.target:
+        return render(request, "instances/_list.html", context)
+    return dashboard(request, None)
+
+
+def dashboard(request: HttpRequest, shown: RunView | None, status: int = 200) -> HttpResponse:
+    """Return the one page: the list, with a run open beside it if there is one."""
+    context = {
+        "listing": listing(request.user, request.GET if shown is None else QueryDict()),
+        "run_view": shown,
+        **send_context(SendForm(user=request.user)),
+    }
+    return render(request, "dashboard.html", context, status=status)
+
+
+# ------------------------------------------------------------------ send
+
+
+@require_http_methods(["GET", "POST"])
+def send(request: HttpRequest) -> HttpResponse:
+    """Show the Send Command form as a page, or send: then the run's panel, or its page without JavaScript."""
+    rules.require_anywhere(request.user, rules.Action.SEND_COMMAND)
+    if request.method == "GET":
+        form = SendForm(user=request.user, initial=initial_from(request))
+        return render(request, "send/page.html", send_context(form, _shown_targets(request.user, form.initial)))
+    form = SendForm(request.POST, user=request.user)
+    run = _send(form)
+    if run is None:
+        return _refused(request, form)
+    if not request.htmx:
+        return redirect("run", run.pk)
+    shown = run_view(request.user, run, with_output=True)
+    answer = render(request, "runs/_panel.html", {"run_view": shown})
+    answer["HX-Push-Url"] = reverse("run", args=[run.pk])
+    return answer
+
+
+def _send(form: SendForm) -> Run | None:
+    if not form.is_valid():
+        return None
+    if sent := services.already_sent(form.user, form.cleaned_data["request_key"]):
+        return sent
+    try:
+        saved_commands.check_name(form.cleaned_data["keep_name"])
+        run = services.send_command(
+            form.user,
+            instances=form.instances(),
+            command=form.cleaned_data["command"],
+            request_key=form.cleaned_data["request_key"] or form.initial["request_key"],
+            options=form.options(),
+        )
+        saved_commands.keep_after_send(form.user, run=run, name=form.cleaned_data["keep_name"])
+    except services.RunError as error:
+        form.add_error(error.field, str(error))
+        return None
+    except InventoryError as error:
+        form.add_error("address", str(error))
+        return None
+    except saved_commands.SavedCommandError as error:
+        form.add_error("keep_name", str(error))
+        return None
+    return run
+
+
+def _refused(request: HttpRequest, form: SendForm) -> HttpResponse:
+    template = "send/_form.html" if request.htmx else "send/page.html"
+    context = send_context(form, _shown_targets(request.user, form.data))
+    answer = render(request, template, context, status=422)
+    if request.htmx:
+        answer["HX-Retarget"], answer["HX-Reswap"] = "#send-form", "outerHTML"
+    return answer
+
+
+def initial_from(request: HttpRequest) -> dict[str, Any]:
+    """Return the form's start values: chosen instances, a saved command, or a run to send again."""
+    initial: dict[str, Any] = {"ids": request.GET.get("ids", "")}
+    if request.GET.get("query") is not None and request.GET.get("by_query"):
+        initial |= {"query": request.GET["query"], "by_query": True, "except_ids": request.GET.get("except_ids", "")}
+    if saved := request.GET.get("saved"):
+        kept = get_object_or_404(SavedCommand, pk=saved)
+        initial |= {"command": kept.text, "command_type": kept.command_type}
+    if again := request.GET.get("again"):
+        run = get_object_or_404(services.visible_runs(request.user), pk=again)
+        initial |= history.as_initial(run, ids=which_again(run, request.GET.get("which", "all")))
+    return initial
+
+
+def send_context(form: SendForm, targets: list[Instance] | None = None) -> dict[str, Any]:
+    """Return what the Send Command form shows beside its fields."""
+    targets = targets or []
+    chosen = str(form["command_type"].value() or "shell")
+    return {
+        "form": form,
+        "targets": names(targets),
+        "target_count": len(targets),
+        "skipped": services.would_skip(targets, chosen),
+        "saved": SavedCommand.objects.all()[:200],
+        "limits": {"script_bytes": settings.MUSTER_SCRIPT_LIMIT_BYTES, "output_bytes": settings.ENV.output_cap},
+    }
+
+
+def _shown_targets(user: Any, data: Any) -> list[Instance]:
+    if data.get("by_query"):
+        return list(matching_instances(user, data))
+    return instances_by_ids(user, data.get("ids") or "")
+
+
+@require_http_methods(["GET", "POST"])
+def send_targets(request: HttpRequest) -> HttpResponse:
+    """Show which instances a selection comes to: names, number, and those that would be skipped.
+
+    POST is for selections too long for a URL; it changes nothing.
+    """
+    data = request.POST if request.method == "POST" else request.GET
+    form = SendForm(user=request.user, initial={"command_type": data.get("command_type") or "shell"})
+    return render(request, "send/_targets.html", send_context(form, _shown_targets(request.user, data)))
+
+
+# ------------------------------------------------------------------ a run
+
+
+@require_GET
+def run(request: HttpRequest, run_id: int) -> HttpResponse:
+    """Show a run beside the list; htmx asking for a part of it gets that part."""
+    found = get_object_or_404(services.visible_runs(request.user), pk=run_id)
+    shown = run_view(
+        request.user,
+        found,
+        status=request.GET.get("status", ALL),
+        page=_number(request.GET.get("page"), 1),
+        opened=_number(request.GET.get("i"), None),
+        with_output=True,
+    )
+    if request.htmx.target and "panel" in request.htmx.target:
+        return render(request, "runs/_panel.html", {"run_view": shown})
+    return dashboard(request, shown)
+
+
+@require_POST
+def stop_run(request: HttpRequest, run_id: int) -> HttpResponse:
+    """Stop a run or one invocation (``i``) of it."""
+    found = get_object_or_404(services.visible_runs(request.user), pk=run_id)
+    services.stop_run(request.user, run=found, ordinal=_number(request.POST.get("i"), None))
+    if request.htmx:
+        return HttpResponse(status=204)
+    return redirect("run", run_id)
+
+
+@require_GET
+def download(request: HttpRequest, run_id: int, ordinal: int) -> HttpResponseBase:
+    """Send an invocation's kept output, exact bytes, whole or a Range (RFC 9110 section 14)."""
+    found = get_object_or_404(services.visible_runs(request.user), pk=run_id)
+    invocation = get_object_or_404(services.visible_invocations(request.user, found), ordinal=ordinal)
+    size = output.stored_size(invocation)
+    try:
+        part = parse_range(request.headers.get("Range", ""), size)
+    except Unsatisfiable:
+        return HttpResponse(status=416, headers={"Content-Range": f"bytes */{size}"})
+    start, stop = part or (0, size)
+    answer = StreamingHttpResponse(
+        output.stored_bytes(invocation, start, stop),
+        status=206 if part else 200,
+        content_type="text/plain; charset=utf-8",
+        headers=_download_headers(invocation, start, stop),
+    )
+    if part:
+        answer["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+    return answer
+
+
+def _download_headers(invocation: Invocation, start: int, stop: int) -> dict[str, str]:
+    safe = "".join(letter if letter.isalnum() or letter in "-._" else "_" for letter in invocation.instance_name)
+    return {
+        "Content-Length": str(stop - start),
+        "Content-Disposition": f'attachment; filename="run-{invocation.run_id}-{safe}.txt"',
+        "Accept-Ranges": "bytes",
+        "X-Content-Type-Options": "nosniff",
+        # Keeps compressing middleware away: a range counts the exact bytes.
+        "Content-Encoding": "identity",
+        "Cache-Control": "no-store",
+    }
+
+
+# ------------------------------------------------------------------ history
+
+
+@require_GET
+def runs(request: HttpRequest) -> HttpResponse:
+    """Show the runs a user may see, newest first, filtered."""
+    form = history.HistoryForm(request.GET)
+    found = history.filtered(services.visible_runs(request.user), form)
+    page = Paginator(found, HISTORY_ROWS).get_page(request.GET.get("page"))
+    return render(request, "runs/list.html", {"runs": page, "form": form, "query": history.query_of(request.GET)})
+
+
+@require_GET
+def instance_commands(request: HttpRequest, instance_id: int) -> HttpResponse:
+    """Show the history of one instance: its Remote Commands tab."""
+    instance = get_object_or_404(Instance.objects.filter(rules.scope(request.user, rules.Action.VIEW)), pk=instance_id)
+    rows = Invocation.objects.filter(instance=instance).select_related("run").order_by("-pk")
+    page = Paginator(rows, HISTORY_ROWS).get_page(request.GET.get("page"))
+    context = {"instance": instance, "invocations": page}
+    if request.htmx:
+        return render(request, "instances/_commands.html", context)
+    return render(request, "instances/details.html", context | {"details": details_of(instance), "tab": "commands"})
+
+
+def _number(text: str | None, default: int | None) -> Any:
+    """Return a small number from a URL, or the default; a page number is no reason for an error."""
+    if text is None or not text.isdecimal() or len(text) > 9:
+        return default
+    return int(text)
+

@@ -1,0 +1,15 @@
+"""The site's URLs, put together from the features'."""
+
+from django.urls import include, path
+
+from console.views import health
+
+urlpatterns = [
+    path("health/", health, name="health"),
+    path("", include("console.runs.urls")),
+    path("", include("console.saved_commands.urls")),
+    path("", include("console.members.urls")),
+    path("", include("instances.inventory.urls")),
+    path("", include("instances.credentials.urls")),
+    path("", include("instances.host_keys.urls")),
+]

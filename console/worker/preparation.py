@@ -1,0 +1,130 @@
+"""Owns what a claimed invocation needs before anything is dialled: target, command, and reasons not to start."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.utils import timezone
+
+from console.runs.invoke import new_marker
+from console.runs.journal import Journal
+from console.runs.models import Run
+from console.runs.queue import Claim
+from console.runs.status import Status
+from instances.access import rules
+from instances.credentials import services as credentials
+from instances.engine.types import Command, CommandType, Target
+from instances.inventory.models import Instance
+from instances.inventory.targets import targets_of
+
+ALLOWED_EXIT_STATUSES = frozenset({0})
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why an invocation is not started although it was claimed."""
+
+    status: Status
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A claimed invocation made ready: either a refusal, or a target and a command."""
+
+    instance_id: int | None
+    target: Target | None
+    command: Command | None
+    credential_id: int | None = None
+    refusal: Refusal | None = None
+    allowed_exit_statuses: frozenset[int] = ALLOWED_EXIT_STATUSES
+
+
+def prepare(claims: Sequence[Claim]) -> list[Order]:
+    """Make the orders for claims, in their order. Side effects: a handful of queries, however many claims."""
+    if not claims:
+        return []
+    runs = Run.objects.select_related("actor").in_bulk({claim.run_id for claim in claims})
+    found = Instance.objects.select_related("group", "credential").in_bulk(
+        {claim.instance_id for claim in claims if claim.instance_id}
+    )
+    targets = targets_of(list(found.values()))
+    owned = credentials.credentials_for(list(found.values()))
+    suspended = credentials.suspended_on(owned)
+    permitted = _Permissions()
+    orders = []
+    for claim in claims:
+        run, instance = runs[claim.run_id], found.get(claim.instance_id or 0)
+        refusal = _refusal(run, instance, permitted, suspended)
+        if refusal or instance is None:
+            orders.append(Order(claim.instance_id, None, None, refusal=refusal))
+            continue
+        credential = owned.get(instance.pk)
+        orders.append(
+            Order(instance.pk, targets[instance.pk], command_of(run, new_marker()), credential and credential.pk)
+        )
+    return orders
+
+
+def command_of(run: Run, marker: uuid.UUID) -> Command:
+    """Return the engine's form of a run's command."""
+    return Command(
+        text=run.command,
+        marker=marker,
+        command_type=CommandType(run.command_type),
+        interpreter=run.interpreter,
+        working_directory=run.working_directory,
+        timeout_s=float(run.timeout_s),
+    )
+
+
+class _Permissions:
+    """Remembers answers of ``rules.allowed`` for one batch; they are asked per group, not per instance."""
+
+    def __init__(self) -> None:
+        self._answers: dict[tuple[int | None, int | None], bool] = {}
+
+    def may_send(self, run: Run, instance: Instance) -> bool:
+        key = (run.actor_id, instance.group_id)
+        if key not in self._answers:
+            actor = run.actor
+            self._answers[key] = actor is not None and rules.allowed(
+                actor, rules.Action.SEND_COMMAND, instance.group
+            )
+        return self._answers[key]
+
+
+def _refusal(
+    run: Run, instance: Instance | None, permissions: _Permissions, suspended: set[int]
+) -> Refusal | None:
+    if instance is None:
+        return Refusal(Status.SKIPPED, "instance_deleted", "The instance was deleted. The command did not run.")
+    if instance.is_disabled:
+        return Refusal(Status.SKIPPED, "instance_disabled", "The instance is disabled. The command did not run.")
+    if not permissions.may_send(run, instance):
+        return Refusal(Status.SKIPPED, "not_permitted", f"{run.actor_name} may not send commands to it. It did not run.")
+    if instance.pk in suspended:
+        return Refusal(
+            Status.UNREACHABLE,
+            "auth_failed",
+            "Its credential was refused twice and is not offered again until somebody changes it or presses "
+            "Try again on the instance's page. The command did not run.",
+        )
+    return None
+
+
+def refuse(journal: Journal, refusal: Refusal) -> None:
+    """End an invocation that is not started."""
+    journal.finish(refusal.status, at=timezone.now(), reason=refusal.reason, message=refusal.message)
+
+
+def give_up(journal: Journal) -> None:
+    """End an invocation whose handling broke: say honestly that nobody knows whether the command ran."""
+    if journal.status in {Status.QUEUED, Status.CONNECTING, Status.RUNNING, Status.STOPPING, Status.DISCONNECTED}:
+        journal.finish(
+            Status.LOST,
+            at=timezone.now(),
+            reason="internal_error",
+            message="The console made an error while handling this; its log says which. The command may have run.",
+        )

@@ -1,0 +1,198 @@
+"""Owns one worker process: capacity, claims, stops, its lease, and the drain at the end."""
+
+import asyncio
+import logging
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+
+from django.conf import settings
+from django.db import OperationalError, connection
+
+from console import bus
+from console.runs import queue
+from console.runs.invoke import Work, finish_unstarted, invoke
+from console.runs.journal import Journal
+from console.worker import checks, preparation
+from console.worker.learnt import Learnt
+from console.worker.writer import Writer
+from instances.engine.local import LocalTransport
+from instances.engine.pool import Pool
+from instances.engine.ssh import SSHTransport
+from instances.engine.transport import Transport
+from instances.engine.types import StopCause, StopSignal, Target
+
+logger = logging.getLogger(__name__)
+
+# Invocations one worker holds at a time; a run's own max_concurrency is usually reached before.
+CAPACITY = 1000
+LOOK_AGAIN_S = 1.0
+DRAIN_S = 30.0
+REAP_EVERY_S = 5.0
+
+
+class Worker:
+    """Claims invocations and runs them until told to drain.
+
+    Sync database work happens in one thread, so that the worker's own commits do not wake it and SQLite sees one
+    writer per worker.
+    """
+
+    def __init__(self, *, capacity: int = CAPACITY) -> None:
+        self.id = uuid.uuid4()
+        self._capacity = capacity
+        self._database = ThreadPoolExecutor(1, thread_name_prefix="database")
+        self._writer = Writer(self._database)
+        self._pool = Pool(_transports())
+        self._bell = bus.Bell(bus.WORKER, self.id.hex, self._database)
+        self._learnt = Learnt()
+        self._stops: dict[int, StopSignal] = {}
+        self._journals: dict[int, Journal] = {}
+        self._draining = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    # ------------------------------------------------------------------ life
+
+    async def run(self) -> None:
+        """Work until ``drain`` is called and everything held has ended. Raises: whatever broke a side task."""
+        lease = queue.LeaseFile(self.id)
+        await self._in_database(queue.enlist, self.id)
+        try:
+            await self._in_database(queue.reap, self.id)
+            async with self._bell.listening(), asyncio.TaskGroup() as side:
+                tasks = [
+                    side.create_task(work)
+                    for work in (self._writer.run(), self._keep_lease(), self._watch_stops_and_checks(side))
+                ]
+                async with asyncio.TaskGroup() as invocations:
+                    await self._claim_for_ever(invocations)
+                await self._writer.flush()
+                await self._in_database(self._learnt.save)
+                for task in tasks:
+                    task.cancel()
+        finally:
+            await self._pool.close()
+            await self._in_database(queue.discharge, self.id)
+            await self._in_database(connection.close)
+            lease.release()
+            self._database.shutdown()
+
+    def drain(self) -> None:
+        """Claim no more; what runs gets ``DRAIN_S`` to end, then it is stopped, verified."""
+        self._draining.set()
+        self._bell.ring_myself()
+
+    async def _in_database(self, call, *args, **kwargs):  # type: ignore[no-untyped-def]
+        return await asyncio.get_running_loop().run_in_executor(self._database, lambda: call(*args, **kwargs))
+
+    # ------------------------------------------------------------------ claims
+
+    async def _claim_for_ever(self, invocations: asyncio.TaskGroup) -> None:
+        while not self._draining.is_set():
+            claimed = await self._claim(invocations)
+            if not claimed:
+                await self._bell.changed(within_s=LOOK_AGAIN_S)
+        await self._wait_for_the_last()
+
+    async def _claim(self, invocations: asyncio.TaskGroup) -> int:
+        slots = self._capacity - len(self._journals)
+        try:
+            claims = await self._in_database(queue.claim, self.id, slots=slots)
+            prepared = await self._in_database(preparation.prepare, claims)
+        except OperationalError:
+            logger.exception("The database did not answer a claim", extra={"action": "claim"})
+            return 0
+        for claim, order in zip(claims, prepared, strict=True):
+            self._hold(claim, order, invocations)
+        return len(claims)
+
+    def _hold(self, claim: queue.Claim, order: preparation.Order, invocations: asyncio.TaskGroup) -> None:
+        journal = Journal(
+            invocation_id=claim.invocation_id,
+            run_id=claim.run_id,
+            fence=claim.fence,
+            cap_bytes=settings.ENV.output_cap,
+            changed=self._writer.changed,
+        )
+        self._journals[claim.invocation_id] = journal
+        self._stops[claim.invocation_id] = StopSignal()
+        self._idle.clear()
+        invocations.create_task(self._invoke(journal, order))
+
+    async def _invoke(self, journal: Journal, order: preparation.Order) -> None:
+        stop = self._stops[journal.invocation_id]
+        try:
+            if order.refusal is not None:
+                preparation.refuse(journal, order.refusal)
+            elif stop.cause is not None:
+                finish_unstarted(journal)
+            else:
+                work = Work(
+                    journal=journal,
+                    target=order.target,
+                    command=order.command,
+                    allowed_exit_statuses=order.allowed_exit_statuses,
+                    stop=stop,
+                )
+                self._learnt.note(order, await invoke(work, pool=self._pool, flush=self._writer.flush))
+            await self._writer.flush()
+        except Exception:
+            # The last resort: one broken invocation must not take the others of this worker with it.
+            logger.exception("An invocation broke", extra={"action": "invoke", "id": journal.invocation_id})
+            preparation.give_up(journal)
+            await self._writer.flush()
+        finally:
+            self._let_go(journal)
+
+    def _let_go(self, journal: Journal) -> None:
+        del self._journals[journal.invocation_id], self._stops[journal.invocation_id]
+        if not self._journals:
+            self._idle.set()
+        self._bell.ring_myself()
+
+    # ------------------------------------------------------------------ stops, leases, the end
+
+    async def _watch_stops_and_checks(self, side: asyncio.TaskGroup) -> None:
+        """Ask every second, and whenever something was committed, who is to be stopped or checked."""
+        async with bus.Bell(bus.WORKER, f"{self.id.hex}-stops", self._database).listening() as bell:
+            while True:
+                for invocation_id in await self._in_database(queue.stops_wanted, self.id):
+                    if signal := self._stops.get(invocation_id):
+                        signal.request(StopCause.USER)
+                await self._in_database(self._learnt.save)
+                await checks.start_checks(side, self._pool, self._in_database)
+                await bell.changed(within_s=LOOK_AGAIN_S)
+
+    async def _keep_lease(self) -> None:
+        last_reap = 0.0
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(queue.RENEW_S)
+            if not await self._in_database(queue.renew, self.id):
+                await self._start_over()
+            if loop.time() - last_reap >= REAP_EVERY_S:
+                last_reap = loop.time()
+                await self._in_database(queue.reap, self.id)
+
+    async def _start_over(self) -> None:
+        """This worker was taken for dead: its rows are somebody else's; enlist again under the same id."""
+        logger.warning("This worker had been taken for dead; it goes on with new claims", extra={"action": "lease"})
+        await self._in_database(queue.enlist, self.id)
+
+    async def _wait_for_the_last(self) -> None:
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                await self._idle.wait()
+        except TimeoutError:
+            for signal in self._stops.values():
+                signal.request(StopCause.SHUTDOWN)
+            await self._idle.wait()
+
+
+def _transports():  # type: ignore[no-untyped-def]
+    ssh, local = SSHTransport(), LocalTransport()
+
+    def choose(target: Target) -> Transport:
+        return local if target.is_local else ssh
+
+    return choose

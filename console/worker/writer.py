@@ -1,0 +1,218 @@
+"""Owns the one place where a worker writes: everybody's output and statuses, committed in groups.
+
+At once when idle, at most every ``GAP_S`` under load, and by size. A row of output is written only under the
+fence of the worker that owns the invocation.
+"""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
+from datetime import datetime
+
+from django.db import OperationalError, connection, transaction
+from django.utils import timezone
+
+from console import bus
+from console.runs import queue
+from console.runs.journal import WAITING_LIMIT_BYTES, Entry, Journal
+from console.runs.models import Run
+from console.runs.status import NEXT
+
+logger = logging.getLogger(__name__)
+
+GAP_S = 0.010
+# Uncommitted bytes of all invocations together; above it every instance that writes is paused.
+TOTAL_WAITING_BYTES = 64 * 1024 * 1024
+# SQLite takes 32,766 parameters a statement; fewer keep the time the GIL is held short.
+PARAMETERS = 16_000
+RETRY_S = (0.1, 0.5, 1, 2, 5)
+
+# Every column the writer may change, in the order of the statement below.
+COLUMNS = (
+    "status", "reason", "message", "exit_status", "exit_signal", "marker", "remote_pid", "remote_started",
+    "start_sent_at", "started_at", "finished_at", "size", "stdout_bytes", "stderr_bytes", "dropped_bytes",
+    "sha256", "stdout_sha256", "stderr_sha256", "last_line",
+)  # fmt: skip
+_PERMITTED = ", ".join(sorted(f"'{old}>{new}'" for old, following in NEXT.items() for new in following))
+
+
+class Writer:
+    """Commits the journals of one worker. ``run`` it in a task; ``flush`` waits for a commit.
+
+    ``executor`` is the worker's single database thread.
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self._dirty: dict[int, Journal] = {}
+        self._wanted = asyncio.Event()
+        self._waiters: list[asyncio.Future[None]] = []
+        self._waiting_bytes = 0
+        self._paused: set[Journal] = set()
+
+    def changed(self, journal: Journal) -> None:
+        """Note that a journal has something to commit; pauses it when too much waits in all."""
+        self._dirty[journal.invocation_id] = journal
+        if self._waiting_bytes + journal.waiting_bytes > TOTAL_WAITING_BYTES:
+            journal.pause()
+        if journal.waiting_bytes > WAITING_LIMIT_BYTES // 2:
+            self._paused.add(journal)
+        self._wanted.set()
+
+    async def flush(self) -> None:
+        """Return when everything noted before this call is committed."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        self._wanted.set()
+        await waiter
+
+    async def run(self) -> None:
+        """Commit for ever; cancel it when nothing writes any more. Retries while the database is locked or full."""
+        loop = asyncio.get_running_loop()
+        earliest = 0.0
+        while True:
+            await self._wanted.wait()
+            if not self._waiters and (gap := earliest - loop.time()) > 0:
+                await asyncio.sleep(gap)
+            self._wanted.clear()
+            await asyncio.shield(self._commit_what_waits())
+            earliest = loop.time() + GAP_S
+
+    async def _commit_what_waits(self) -> None:
+        journals, self._dirty = list(self._dirty.values()), {}
+        waiters, self._waiters = self._waiters, []
+        taken = [(journal, journal.take()) for journal in journals if journal.has_something]
+        self._waiting_bytes = sum(entry.bytes_taken for _, entry in taken)
+        accepted: set[int] = set()
+        if taken:
+            accepted = await self._with_retries(lambda: commit(taken))
+        self._waiting_bytes = 0
+        for journal, entry in taken:
+            journal.committed(entry, accepted=entry.invocation_id in accepted)
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        if taken:
+            bus.ring(bus.WEB)
+        self._resume()
+
+    def _resume(self) -> None:
+        for journal in list(self._paused):
+            if journal.waiting_bytes <= WAITING_LIMIT_BYTES // 2:
+                self._paused.discard(journal)
+                journal.resume()
+
+    async def _with_retries(self, call: Callable[[], set[int]]) -> set[int]:
+        """Run a commit until the database takes it: a locked or full disk pauses reading, it loses nothing."""
+        loop = asyncio.get_running_loop()
+        attempt = 0
+        while True:
+            try:
+                return await loop.run_in_executor(self._executor, call)
+            except OperationalError as error:
+                delay = RETRY_S[min(attempt, len(RETRY_S) - 1)]
+                attempt += 1
+                logger.warning(
+                    "The database did not take a commit (%s); again in %s s", error, delay, extra={"action": "commit"}
+                )
+                await asyncio.sleep(delay)
+
+
+def commit(taken: Sequence[tuple[Journal, Entry]]) -> set[int]:
+    """Write entries in one transaction; return the ids of the invocations that were still this worker's.
+
+    1. Raise the revision of each run touched.
+    2. Update the invocations whose fence is theirs and whose status may go on like this.
+    3. Add the output rows of those, and only those.
+    4. Recount the runs in which a status changed.
+    Side effects: six statements, whatever the number of entries (more only beyond ``PARAMETERS``).
+    """
+    for journal, entry in taken:
+        journal.fill(entry)
+    entries = [entry for _, entry in taken]
+    with transaction.atomic():
+        revisions = _raise_revisions({entry.run_id for entry in entries})
+        accepted = _update_invocations(entries, revisions)
+        _insert_output([entry for entry in entries if entry.invocation_id in accepted])
+        for run_id in sorted({e.run_id for e in entries if e.via and e.invocation_id in accepted}):
+            queue.refresh_counts(Run.objects.get(pk=run_id))
+    return accepted
+
+
+def _raise_revisions(run_ids: set[int]) -> dict[int, int]:
+    marks = ", ".join(["%s"] * len(run_ids))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE console_run SET revision = revision + 1 WHERE id IN ({marks}) RETURNING id, revision",  # noqa: S608
+            sorted(run_ids),
+        )
+        return dict(cursor.fetchall())
+
+
+def _update_invocations(entries: Sequence[Entry], revisions: dict[int, int]) -> set[int]:
+    names = ("row_id", "row_fence", "row_revision", "via", *COLUMNS)
+    settings = ", ".join(f"{name} = COALESCE(v.{name}, t.{name})" for name in COLUMNS)
+    rows = (
+        (entry.invocation_id, entry.fence, revisions[entry.run_id], entry.via, *map(_param, _values(entry)))
+        for entry in entries
+        if entry.run_id in revisions
+    )
+    accepted: set[int] = set()
+    with connection.cursor() as cursor:
+        for part, params in _statements(rows, width=len(names)):
+            cursor.execute(
+                f"""WITH v({", ".join(names)}) AS (VALUES {part})
+                    UPDATE console_invocation AS t SET revision = v.row_revision, {settings}
+                    FROM v WHERE t.id = v.row_id AND t.fence = v.row_fence
+                    AND (v.via = '' OR t.status || '>' || v.via IN ({_PERMITTED}))
+                    RETURNING id""",  # noqa: S608  (names and permitted pairs are constants)
+                params,
+            )
+            accepted |= {row[0] for row in cursor.fetchall()}
+    return accepted
+
+
+def _values(entry: Entry) -> Iterable[object]:
+    return (entry.columns.get(name) for name in COLUMNS)
+
+
+def _insert_output(entries: Sequence[Entry]) -> None:
+    now = _param(timezone.now())
+    rows = (
+        (entry.invocation_id, row.offset, int(row.kind), row.stream_offset, row.data, now)
+        for entry in entries
+        for row in entry.rows
+    )
+    with connection.cursor() as cursor:
+        for part, params in _statements(rows, width=6):
+            cursor.execute(
+                f'INSERT INTO console_output (invocation_id, "offset", kind, stream_offset, data, at) VALUES {part}',  # noqa: S608
+                params,
+            )
+
+
+def _statements(rows: Iterable[tuple[object, ...]], *, width: int) -> Iterable[tuple[str, list[object]]]:
+    """Cut rows into multi-row statements.
+
+    One statement for many rows: ``executemany`` hands over the GIL for every row, which was ten times slower.
+    """
+    mark = "(" + ", ".join(["%s"] * width) + ")"
+    per_statement = max(1, PARAMETERS // width)
+    batch: list[tuple[object, ...]] = []
+    for row in rows:
+        batch.append(row)
+        if len(batch) == per_statement:
+            yield ", ".join([mark] * len(batch)), [value for row in batch for value in row]
+            batch = []
+    if batch:
+        yield ", ".join([mark] * len(batch)), [value for row in batch for value in row]
+
+
+def _param(value: object) -> object:
+    if isinstance(value, datetime):
+        return connection.ops.adapt_datetimefield_value(value)
+    if isinstance(value, uuid.UUID) and connection.vendor == "sqlite":
+        return value.hex
+    return value

@@ -1,0 +1,102 @@
+"""Owns the one answer to "may this user do that?"; every service asks here first."""
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from django.db.models import Q, QuerySet
+
+from instances.access.models import Grant, Group, Role
+
+if TYPE_CHECKING:
+    from console.members.models import User
+
+
+class Action(StrEnum):
+    """Everything somebody may be allowed to do."""
+
+    VIEW = "view"
+    SEND_COMMAND = "send_command"
+    STOP_RUN = "stop_run"
+    CHECK_INSTANCE = "check_instance"
+    MANAGE_SAVED_COMMANDS = "manage_saved_commands"
+    MANAGE_INSTANCES = "manage_instances"
+    MANAGE_GROUPS = "manage_groups"
+    MANAGE_CREDENTIALS = "manage_credentials"
+    TRUST_HOST_KEYS = "trust_host_keys"
+    MANAGE_MEMBERS = "manage_members"
+
+
+_VIEWER = frozenset({Action.VIEW})
+_OPERATOR = _VIEWER | {
+    Action.SEND_COMMAND,
+    Action.STOP_RUN,
+    Action.CHECK_INSTANCE,
+    Action.MANAGE_SAVED_COMMANDS,
+}
+ACTIONS_OF: dict[str, frozenset[Action]] = {
+    Role.VIEWER: _VIEWER,
+    Role.OPERATOR: _OPERATOR,
+    Role.ADMINISTRATOR: frozenset(Action),
+}
+
+
+class NotAllowed(Exception):
+    """You are not allowed to do this. Ask an administrator for the role that is."""
+
+    def __init__(self, action: Action) -> None:
+        super().__init__(f"You are not allowed to {action.value.replace('_', ' ')}. Ask an administrator.")
+        self.action = action
+
+
+def allowed(user: "User", action: Action, group: Group | None = None) -> bool:
+    """Say whether a user may take an action on instances of a group (None: instances without one).
+
+    Side effects: one query. Denies an inactive user and anyone without a grant.
+    """
+    return action in actions(user, group)
+
+
+def allowed_anywhere(user: "User", action: Action) -> bool:
+    """Say whether there is any group in which the user may take the action; for showing a button."""
+    return any(action in ACTIONS_OF[role] for role, _ in _grants(user))
+
+
+def require(user: "User", action: Action, group: Group | None = None) -> None:
+    """Raise NotAllowed unless the user may take the action there."""
+    if not allowed(user, action, group):
+        raise NotAllowed(action)
+
+
+def require_anywhere(user: "User", action: Action) -> None:
+    """Raise NotAllowed unless there is some group in which the user may take the action."""
+    if not allowed_anywhere(user, action):
+        raise NotAllowed(action)
+
+
+def actions(user: "User", group: Group | None = None) -> frozenset[Action]:
+    """Return every action the user may take on instances of a group."""
+    group_id = group.pk if group is not None else None
+    roles = [role for role, granted in _grants(user) if granted is None or granted == group_id]
+    return frozenset().union(*(ACTIONS_OF[role] for role in roles))
+
+
+def scope(user: "User", action: Action, *, field: str = "group") -> Q:
+    """Return the filter that keeps only rows of groups in which the user may take the action.
+
+    ``field`` is the path from the filtered model to the group, such as ``instance__group``.
+    """
+    granted = [group for role, group in _grants(user) if action in ACTIONS_OF[role]]
+    if None in granted:
+        return Q()
+    return Q(**{f"{field}__in": granted})
+
+
+def visible_groups(user: "User") -> QuerySet[Group]:
+    """Return the groups whose instances the user may see."""
+    return Group.objects.filter(scope(user, Action.VIEW, field="pk"))
+
+
+def _grants(user: "User") -> list[tuple[str, int | None]]:
+    if not user.is_active or user.pk is None:
+        return []
+    return list(Grant.objects.filter(user_id=user.pk).values_list("role", "group_id"))

@@ -1,0 +1,23 @@
+"""Writes audit rows."""
+
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+
+from instances.audit.models import AuditEntry
+
+if TYPE_CHECKING:
+    from console.members.models import User
+
+
+def record(actor: "User", action: str, subject: str, **details: Any) -> AuditEntry:
+    """Add an entry inside the caller's transaction, so that no action happens without its record.
+
+    ``details`` must be JSON and never hold a secret.
+    Raises: TransactionManagementError outside a transaction.
+    """
+    if not transaction.get_connection().in_atomic_block:
+        raise transaction.TransactionManagementError("An audit entry belongs into its action's transaction.")
+    return AuditEntry.objects.create(
+        actor=actor, actor_name=actor.get_username(), action=action, subject=subject[:200], details=details
+    )

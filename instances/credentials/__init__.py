@@ -1,0 +1,1 @@
+"""What instances are signed in to with."""

@@ -1,0 +1,164 @@
+"""Owns the engine's errors; a command that failed is a result (``Ended``), not an error.
+
+EngineError                    reason
+├── ConnectError
+│   ├── AddressNotFound        dns
+│   ├── AddressDenied          address_denied
+│   ├── ConnectionRefused      refused
+│   ├── NoRoute                no_route
+│   ├── ConnectTimedOut        connect_timeout
+│   ├── ServerClosed           server_closed         tried again, unless it came while signing in
+│   ├── ProtocolFailed         protocol
+│   ├── AuthFailed             auth_failed
+│   ├── CredentialsMissing     credentials_missing
+│   ├── PassphraseWrong        key_passphrase_wrong
+│   ├── KeyUnreadable          key_unreadable
+│   ├── HostKeyUnknown         host_key_unknown      .presented
+│   └── HostKeyChanged         host_key_changed      .presented
+├── ConnectionLost             connection_lost       .is_sent
+├── ChannelRefused             channel_refused       the start was not sent
+├── StartRefused               bootstrap             the start was sent and refused
+└── CommandRefused             os_mismatch, …        nothing was sent
+
+The docstring of a class is its default message.
+"""
+
+# ruff: noqa: N818  the names say what happened
+
+from instances.engine.types import HostKey
+
+
+class EngineError(Exception):
+    """Something went wrong while talking to the instance."""
+
+    reason = "engine"
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or " ".join((self.__doc__ or "").split()))
+
+
+class ConnectError(EngineError):
+    """The instance could not be reached. The command did not run."""
+
+    reason = "unreachable"
+
+
+class AddressNotFound(ConnectError):
+    """The name could not be resolved: check the address of the instance. The command did not run."""
+
+    reason = "dns"
+
+
+class AddressDenied(ConnectError):
+    """The address is in a network this console may not connect to (MUSTER_DENIED_NETWORKS). The command did not run."""
+
+    reason = "address_denied"
+
+
+class ConnectionRefused(ConnectError):
+    """Nothing listens at this address and port: check both, and that the SSH server runs. The command did not run."""
+
+    reason = "refused"
+
+
+class NoRoute(ConnectError):
+    """There is no route to this address: check the network between here and the instance. The command did not run."""
+
+    reason = "no_route"
+
+
+class ConnectTimedOut(ConnectError):
+    """The instance did not answer in time: check that it is on and reachable from here. The command did not run."""
+
+    reason = "connect_timeout"
+
+
+class ServerClosed(ConnectError):
+    """The SSH server closed the connection before anybody signed in; it may be too busy. The command did not run."""
+
+    reason = "server_closed"
+
+    def __init__(self, message: str = "", *, is_signing_in: bool = False) -> None:
+        super().__init__(message)
+        self.is_signing_in = is_signing_in
+
+
+class ProtocolFailed(ConnectError):
+    """What answered does not speak SSH as this console does: check the port. The command did not run."""
+
+    reason = "protocol"
+
+
+class AuthFailed(ConnectError):
+    """The instance refused the user name or credential: check both. The command did not run."""
+
+    reason = "auth_failed"
+
+
+class CredentialsMissing(ConnectError):
+    """This instance has no credential: give it one, or give one to its group. The command did not run."""
+
+    reason = "credentials_missing"
+
+
+class PassphraseWrong(ConnectError):
+    """The passphrase does not open the private key: enter the credential again. The command did not run."""
+
+    reason = "key_passphrase_wrong"
+
+
+class KeyUnreadable(ConnectError):
+    """The private key cannot be read: enter the credential again. The command did not run."""
+
+    reason = "key_unreadable"
+
+
+class HostKeyError(ConnectError):
+    """The host key was not accepted. No credential was sent and the command did not run."""
+
+    def __init__(self, presented: HostKey, message: str = "") -> None:
+        super().__init__(message)
+        self.presented = presented
+
+
+class HostKeyUnknown(HostKeyError):
+    """This instance's host key is not trusted yet: review it. No credential was sent and the command did not run."""
+
+    reason = "host_key_unknown"
+
+
+class HostKeyChanged(HostKeyError):
+    """The instance shows another host key than the trusted one: find out why, then review it.
+    No credential was sent and the command did not run."""
+
+    reason = "host_key_changed"
+
+
+class ConnectionLost(EngineError):
+    """The connection to the instance was lost."""
+
+    reason = "connection_lost"
+
+    def __init__(self, message: str = "", *, is_sent: bool = True) -> None:
+        super().__init__(message)
+        self.is_sent = is_sent
+
+
+class ChannelRefused(EngineError):
+    """The instance accepts no more sessions on this connection. The command did not run."""
+
+    reason = "channel_refused"
+
+
+class StartRefused(EngineError):
+    """The instance refused to start anything for this user. The command did not run."""
+
+    reason = "bootstrap"
+
+
+class CommandRefused(EngineError):
+    """This command cannot be sent to an instance. It did not run."""
+
+    def __init__(self, message: str = "", *, reason: str = "os_mismatch") -> None:
+        super().__init__(message)
+        self.reason = reason

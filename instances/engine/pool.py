@@ -1,0 +1,255 @@
+"""Owns kept connections: who uses which, how many at once, and when they are closed."""
+
+import asyncio
+import random
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Hashable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from time import monotonic
+from weakref import WeakValueDictionary
+
+from instances.engine.errors import ChannelRefused, ConnectionLost, ServerClosed
+from instances.engine.transport import Connection, Process, Transport
+from instances.engine.types import Sink, Target
+
+RETRY_WINDOW_S = 60.0
+_RETRIES_S = (1.0, 2.0, 4.0)
+_MOVES = 3
+
+
+@dataclass(eq=False)
+class _Kept:
+    """A connection in the pool; a retired one is closed when its last user gives it back."""
+
+    key: Hashable
+    connection: Connection
+    used: int = 0
+    is_retired: bool = False
+    idle_timer: asyncio.TimerHandle | None = None
+
+
+class Pool:
+    """Kept connections per target, within the limits of the servers.
+
+    ``handshakes`` bounds all connects in progress, ``handshakes_per_host`` those to one address and port (sshd drops
+    some from its tenth on). ``channels_per_connection`` stays below sshd's MaxSessions; where a server allows fewer,
+    that is learnt from its refusal. ``channels_kept_for_stop`` of them are given to ``for_stop`` only.
+    """
+
+    def __init__(
+        self,
+        transport_for: Callable[[Target], Transport],
+        *,
+        idle_close_s: float = 60,
+        handshakes: int = 100,
+        handshakes_per_host: int = 6,
+        channels_per_connection: int = 8,
+        channels_kept_for_stop: int = 2,
+        retry_window_s: float = RETRY_WINDOW_S,
+    ) -> None:
+        self._transport_for = transport_for
+        self._idle_close_s = idle_close_s
+        self._handshakes = asyncio.Semaphore(handshakes)
+        self._handshakes_per_host = handshakes_per_host
+        self._channels = channels_per_connection
+        self._kept_for_stop = channels_kept_for_stop
+        self._retry_window_s = retry_window_s
+        self._kept: defaultdict[Hashable, list[_Kept]] = defaultdict(list)
+        self._is_closed = False
+        self._learnt_channels: dict[Hashable, int] = {}
+        self._hosts: WeakValueDictionary[tuple[str, int], asyncio.Semaphore] = WeakValueDictionary()
+        self._connecting: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def borrow(
+        self, target: Target, *, for_stop: bool = False, on_retry: Callable[[int], None] | None = None
+    ) -> AsyncIterator[Connection]:
+        """Lend a connection for one command at a time; it goes back when the block ends.
+
+        Connects when none has room: one connect per key at a time. A server that closes before sign-in is tried again
+        after 1, 2, 4, 4 … s within a minute (``on_retry`` gets the number of the attempt), anything else never.
+        Raises: ConnectError.
+        """
+        lent = _Lent(self, target, await self._acquire(target, for_stop, on_retry), for_stop)
+        try:
+            yield lent
+        finally:
+            lent.give_back()
+
+    def close_unless(self, is_current: Callable[[Hashable], bool]) -> None:
+        """Close connections with an outdated key: idle ones now, used ones when they come back."""
+        for key in [key for key in self._kept if not is_current(key)]:
+            self._learnt_channels.pop(key, None)
+            for kept in list(self._kept[key]):
+                self._retire(kept)
+
+    async def close(self) -> None:
+        """Close everything at once."""
+        self._is_closed = True
+        everything = [kept for group in self._kept.values() for kept in group]
+        self._kept.clear()
+        for kept in everything:
+            self._close(kept)
+        await asyncio.gather(*(kept.connection.wait_closed() for kept in everything))
+
+    async def move(self, target: Target, kept: _Kept, for_stop: bool, *, is_full: bool) -> _Kept:
+        """Give back a connection that refused a channel or died, and get another.
+
+        Raises: ConnectError; ChannelRefused when it refused its only channel.
+        """
+        if is_full:
+            if kept.used <= 1:
+                raise ChannelRefused
+            self._learnt_channels[target.key] = min(self._learnt(target.key), kept.used - 1)
+        else:
+            self._retire(kept)
+        self.give_back(kept)
+        return await self._acquire(target, for_stop, None)
+
+    def give_back(self, kept: _Kept) -> None:
+        """Take back one use of a connection."""
+        kept.used -= 1
+        if kept.used:
+            return
+        if kept.is_retired or kept.connection.is_closed:
+            self._drop(kept)
+            return
+        kept.idle_timer = asyncio.get_running_loop().call_later(self._idle_close_s, self._drop, kept)
+
+    async def _acquire(self, target: Target, for_stop: bool, on_retry: Callable[[int], None] | None) -> _Kept:
+        kept = self._with_room(target.key, for_stop)
+        if kept is None:
+            lock = self._connecting.setdefault(target.key, asyncio.Lock())
+            async with lock:
+                kept = self._with_room(target.key, for_stop)
+                if kept is None:
+                    kept = _Kept(target.key, await self._connect(target, on_retry))
+                    self._kept[target.key].append(kept)
+                # Counted before anybody else gets the lock.
+                self._use(kept)
+            return kept
+        self._use(kept)
+        return kept
+
+    def _use(self, kept: _Kept) -> None:
+        kept.used += 1
+        if kept.idle_timer is not None:
+            kept.idle_timer.cancel()
+            kept.idle_timer = None
+
+    def _with_room(self, key: Hashable, for_stop: bool) -> _Kept | None:
+        limit = self._learnt(key)
+        if not for_stop and limit == self._channels:
+            limit -= self._kept_for_stop
+        for kept in list(self._kept.get(key, ())):
+            if kept.connection.is_closed:
+                self._retire(kept)
+            elif kept.used < limit and not kept.is_retired:
+                return kept
+        return None
+
+    def _learnt(self, key: Hashable) -> int:
+        return self._learnt_channels.get(key, self._channels)
+
+    async def _connect(self, target: Target, on_retry: Callable[[int], None] | None) -> Connection:
+        transport = self._transport_for(target)
+        host = (target.address, target.port)
+        limit = self._hosts.setdefault(host, asyncio.Semaphore(self._handshakes_per_host))
+        ends_at = monotonic() + self._retry_window_s
+        attempt = 1
+        while True:
+            try:
+                async with limit, self._handshakes:
+                    connection = await transport.connect(target)
+                if self._is_closed:
+                    connection.close()
+                    raise ConnectionLost("The console is shutting down. The command did not run.", is_sent=False)
+                return connection
+            except ServerClosed as closed:
+                pause_s = _RETRIES_S[min(attempt - 1, len(_RETRIES_S) - 1)] * random.uniform(0.5, 1.5)  # noqa: S311
+                if closed.is_signing_in or monotonic() + pause_s > ends_at:
+                    raise
+            attempt += 1
+            if on_retry is not None:
+                on_retry(attempt)
+            await asyncio.sleep(pause_s)
+
+    def _retire(self, kept: _Kept) -> None:
+        kept.is_retired = True
+        if not kept.used:
+            self._drop(kept)
+
+    def _drop(self, kept: _Kept) -> None:
+        group = self._kept.get(kept.key)
+        if group is not None and kept in group:
+            group.remove(kept)
+            if not group:
+                del self._kept[kept.key]
+        self._close(kept)
+
+    def _close(self, kept: _Kept) -> None:
+        if kept.idle_timer is not None:
+            kept.idle_timer.cancel()
+        kept.connection.close()
+
+
+class _Lent:
+    """What a borrower holds: moves to another connection while nothing has been started for it."""
+
+    def __init__(self, pool: Pool, target: Target, kept: _Kept, for_stop: bool) -> None:
+        self._pool = pool
+        self._target = target
+        self._kept: _Kept | None = kept
+        self._for_stop = for_stop
+
+    @property
+    def banner(self) -> str:
+        """What the server calls itself."""
+        return self._current.connection.banner
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it can no longer be used."""
+        return self._current.connection.is_closed
+
+    async def start(self, exec_request: str, *, stdin: bytes, sink: Sink) -> Process:
+        """Start on this connection, or on another one if this one has no room or is dead and nothing was sent.
+
+        Raises: as ``Connection.start``; ConnectError.
+        """
+        for _ in range(_MOVES):
+            try:
+                return await self._current.connection.start(exec_request, stdin=stdin, sink=sink)
+            except ChannelRefused:
+                await self._move(is_full=True)
+            except ConnectionLost as lost:
+                if lost.is_sent:
+                    raise
+                await self._move(is_full=False)
+        return await self._current.connection.start(exec_request, stdin=stdin, sink=sink)
+
+    def close(self) -> None:
+        """Do not lend this connection to anybody else."""
+        self._current.is_retired = True
+
+    async def wait_closed(self) -> None:
+        """Nothing to wait for: the pool closes."""
+
+    def give_back(self) -> None:
+        """Return it to the pool, once."""
+        if self._kept is not None:
+            self._pool.give_back(self._kept)
+            self._kept = None
+
+    @property
+    def _current(self) -> _Kept:
+        if self._kept is None:
+            raise ConnectionLost("This connection was given back.", is_sent=False)
+        return self._kept
+
+    async def _move(self, *, is_full: bool) -> None:
+        kept = self._current
+        if not is_full or kept.used > 1:
+            self._kept = None
+        self._kept = await self._pool.move(self._target, kept, self._for_stop, is_full=is_full)

@@ -1,0 +1,400 @@
+"""Owns SSH: the only file that imports asyncssh; one factory pins every option of it."""
+
+import asyncio
+import hashlib
+import socket
+from collections import OrderedDict
+from contextlib import suppress
+from functools import lru_cache
+from typing import Any
+
+import asyncssh  # noqa: TID251  the one place
+
+from instances.engine.algorithms import CIPHERS, KEX, MACS, SIGNATURES, host_key_algorithms
+from instances.engine.dial import CONNECT_S, Resolver, dial
+from instances.engine.errors import (
+    AuthFailed,
+    ChannelRefused,
+    ConnectError,
+    ConnectionLost,
+    ConnectTimedOut,
+    CredentialsMissing,
+    HostKeyChanged,
+    HostKeyUnknown,
+    KeyUnreadable,
+    PassphraseWrong,
+    ProtocolFailed,
+    ServerClosed,
+    StartRefused,
+)
+from instances.engine.transport import Exit, Process
+from instances.engine.types import Auth, HostKey, KeyAuth, Sink, Stream, Target
+
+LOGIN_S = 20.0
+START_S = 20.0
+WINDOW_BYTES = 2 * 1024 * 1024
+KEEPALIVE_S = 15
+KEEPALIVE_COUNT = 3
+KEYS_KEPT = 256
+
+# At INFO asyncssh writes every command line into the log.
+asyncssh.set_log_level("WARNING")
+
+_keys: OrderedDict[bytes, asyncssh.SSHKey] = OrderedDict()
+
+
+class SSHTransport:
+    """Reaches machines over SSH with nothing of the service account: no agent, no keys, no configuration files."""
+
+    def __init__(
+        self,
+        *,
+        connect_s: float = CONNECT_S,
+        login_s: float = LOGIN_S,
+        keepalive_s: float = KEEPALIVE_S,
+        resolver: Resolver = socket.getaddrinfo,
+    ) -> None:
+        self._connect_s = connect_s
+        self._login_s = login_s
+        self._keepalive_s = keepalive_s
+        self._resolver = resolver
+
+    async def connect(self, target: Target) -> "SSHConnection":
+        """Connect, check the host key, sign in; credentials leave only for a trusted key.
+
+        Raises: ConnectError.
+        """
+        if target.auth is None:
+            raise CredentialsMissing
+        credentials = await _credentials(target.auth)
+        if not target.host_keys:
+            raise HostKeyUnknown(await self.presented_host_key(target))
+        return await self._open(target, credentials)
+
+    async def presented_host_key(self, target: Target) -> HostKey:
+        """Return the key the machine shows now; nobody signs in.
+
+        Raises: ConnectError.
+        """
+        try:
+            connection = await self._open(target, {}, host_keys=())
+        except HostKeyUnknown as unknown:
+            return unknown.presented
+        connection.close()
+        raise ProtocolFailed("The server showed no host key.")
+
+    async def _open(
+        self, target: Target, credentials: dict[str, Any], host_keys: tuple[HostKey, ...] | None = None
+    ) -> "SSHConnection":
+        trusted = target.host_keys if host_keys is None else host_keys
+        client = _Client()
+        networks = target.denied_networks
+        client.sock = sock = await dial(
+            target.address, target.port, denied_networks=networks, connect_s=self._connect_s, resolver=self._resolver
+        )
+        try:
+            # asyncssh's own timer covers the handshake from here on; this one is for what it may miss.
+            async with asyncio.timeout(self._login_s + 1):
+                connection = await asyncssh.connect(
+                    target.address,
+                    target.port,
+                    sock=sock,
+                    client_factory=lambda: client,
+                    login_timeout=self._login_s,
+                    keepalive_interval=self._keepalive_s,
+                    **(_pinned(trusted) | credentials),
+                )
+        except BaseException as error:
+            sock.close()
+            if isinstance(error, asyncssh.Error | OSError):
+                raise _connect_error(error, client, bool(trusted)) from None
+            raise
+        return SSHConnection(connection, client)
+
+
+class SSHConnection:
+    """An open SSH connection; implements ``transport.Connection``."""
+
+    def __init__(self, connection: asyncssh.SSHClientConnection, client: "_Client") -> None:
+        self._connection = connection
+        self._client = client
+
+    @property
+    def banner(self) -> str:
+        """The server's version line, such as "SSH-2.0-OpenSSH_9.2p1"."""
+        return str(self._connection.get_extra_info("server_version", ""))
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed or lost."""
+        return self._client.is_lost or self._connection.is_closed()
+
+    async def start(self, exec_request: str, *, stdin: bytes, sink: Sink) -> Process:
+        """Open a channel and start the command line on it.
+
+        Raises: ChannelRefused; StartRefused; ConnectionLost.
+        """
+        if self.is_closed:
+            raise ConnectionLost(is_sent=False)
+        process = _SSHProcess(self._client, sink, stdin)
+        asyncio.get_running_loop().call_soon(self._client.acknowledge)
+        try:
+            async with asyncio.timeout(START_S):
+                await self._connection.create_session(
+                    lambda: process.session, exec_request, encoding=None, window=WINDOW_BYTES, request_pty=False
+                )
+        except asyncssh.ChannelOpenError:
+            if self.is_closed:
+                raise ConnectionLost(is_sent=process.is_sent) from None
+            raise (StartRefused if process.is_sent else ChannelRefused) from None
+        except (asyncssh.Error, OSError):
+            raise ConnectionLost(is_sent=process.is_sent) from None
+        except TimeoutError:
+            process.close()
+            raise ConnectionLost("The instance did not answer in time.", is_sent=process.is_sent) from None
+        except asyncio.CancelledError:
+            process.close()
+            raise
+        return process
+
+    def close(self) -> None:
+        """Say goodbye and close."""
+        self._client.is_lost = True
+        self._connection.close()
+
+    async def wait_closed(self) -> None:
+        """Wait until it is closed, at most a second; then cut it."""
+        try:
+            async with asyncio.timeout(1):
+                await self._connection.wait_closed()
+        except TimeoutError:
+            self._connection.abort()
+
+
+class _Client(asyncssh.SSHClient):
+    """Notes how far a connection came."""
+
+    def __init__(self) -> None:
+        self.presented: HostKey | None = None
+        self.is_signing_in = False
+        self.is_lost = False
+        self.sock: socket.socket | None = None
+
+    def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
+        # Only asked about keys that are not in known_hosts, so the answer is always no.
+        self.presented = HostKey.parse(key.export_public_key().decode())
+        return False
+
+    def begin_auth(self, username: str) -> None:
+        self.is_signing_in = True
+        asyncio.get_running_loop().call_soon(self.acknowledge)
+
+    def auth_completed(self) -> None:
+        self.acknowledge()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.is_lost = True
+
+    def acknowledge(self) -> None:
+        """Acknowledge at once what was received: sshd waits for it (Nagle) before it sends its next small packet."""
+        if self.sock is not None and hasattr(socket, "TCP_QUICKACK"):
+            try:
+                self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+            except OSError:
+                self.sock = None
+
+
+class _SSHProcess(Process):
+    """A process on a channel; the brake (``Flow``) closes the channel's window."""
+
+    def __init__(self, client: _Client, sink: Sink, stdin: bytes) -> None:
+        super().__init__()
+        self.session = _Session(self, client, sink, stdin)
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether the channel was opened; asyncssh sends the request in the same step."""
+        return self.session.channel is not None
+
+    def write(self, data: bytes) -> None:
+        with suppress(OSError):
+            self._channel.write(data)
+
+    def write_eof(self) -> None:
+        with suppress(OSError):
+            self._channel.write_eof()
+
+    def signal(self, name: str) -> None:
+        with suppress(OSError):
+            self._channel.send_signal(name)
+
+    def close(self) -> None:
+        if self.session.channel is not None:
+            self.session.channel.close()
+
+    def pause(self) -> None:
+        """Stop reading; the window fills up and the remote command blocks."""
+        self._channel.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if not self.session.is_closed:
+            self._channel.resume_reading()
+
+    @property
+    def _channel(self) -> "asyncssh.SSHClientChannel[bytes]":
+        assert self.session.channel is not None
+        return self.session.channel
+
+
+class _Session(asyncssh.SSHClientSession[bytes]):
+    """Passes asyncssh's callbacks on to the process."""
+
+    def __init__(self, process: _SSHProcess, client: _Client, sink: Sink, stdin: bytes) -> None:
+        self._process = process
+        self._client = client
+        self._sink = sink
+        self._stdin = stdin
+        self.channel: asyncssh.SSHClientChannel[bytes] | None = None
+        self.is_closed = False
+
+    def connection_made(self, chan: "asyncssh.SSHClientChannel[bytes]") -> None:
+        self.channel = chan
+        self._sink.attach(self._process)
+        # The exec request leaves in this same step of the loop; stdin right behind it saves a round trip.
+        loop = asyncio.get_running_loop()
+        loop.call_soon(self._process.write, self._stdin)
+        loop.call_soon(self._client.acknowledge)
+
+    def data_received(self, data: bytes, datatype: int | None) -> None:
+        self._sink.write(Stream.STDOUT if datatype is None else Stream.STDERR, data)
+
+    def exit_status_received(self, status: int) -> None:
+        self._process.exit = Exit(status=status)
+        self._process.changed.set()
+
+    def exit_signal_received(self, signal: str, core_dumped: bool, msg: str, lang: str) -> None:
+        self._process.exit = Exit(signal=signal)
+        self._process.changed.set()
+
+    def eof_received(self) -> bool:
+        self._process.is_output_complete = True
+        self._process.changed.set()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        process = self._process
+        self.is_closed = True
+        if process.exit is None:
+            if exc is not None or self._client.is_lost:
+                process.is_lost = True
+            else:
+                process.exit = Exit()
+        if exc is None:
+            process.is_output_complete = True
+        process.changed.set()
+
+
+def check_key(key: bytes, passphrase: str | None = None) -> str:
+    """Return the fingerprint of a private key, to show it before it is sealed.
+
+    Raises: PassphraseWrong, KeyUnreadable.
+    """
+    return HostKey.parse(_load(key, passphrase).export_public_key().decode()).fingerprint
+
+
+def _load(key: bytes, passphrase: str | None) -> asyncssh.SSHKey:
+    try:
+        return asyncssh.import_private_key(key, passphrase)
+    except asyncssh.KeyEncryptionError as error:
+        if "bcrypt" in str(error):
+            raise KeyUnreadable(
+                "This console needs the bcrypt package for such keys. The command did not run."
+            ) from None
+        raise PassphraseWrong from None
+    except asyncssh.KeyImportError as error:
+        # PEM keys with a wrong passphrase, and all keys without one, come as keys it cannot import.
+        is_sealed = "assphrase" in str(error) or "decrypt" in str(error)
+        raise (PassphraseWrong if is_sealed else KeyUnreadable) from None
+    except (ValueError, TypeError, UnicodeError):
+        raise KeyUnreadable from None
+
+
+async def _parsed(auth: KeyAuth) -> asyncssh.SSHKey:
+    """Return the key object; parsed once, and named by a hash so that no passphrase is kept."""
+    digest = hashlib.sha256()
+    for part in (auth.key, (auth.passphrase or "").encode(), b"\1" if auth.passphrase is not None else b"\0"):
+        digest.update(len(part).to_bytes(8, "big") + part)
+    name = digest.digest()
+    key = _keys.get(name)
+    if key is None:
+        # Opening an encrypted key is slow on purpose.
+        key = await asyncio.get_running_loop().run_in_executor(None, _load, auth.key, auth.passphrase)
+        _keys[name] = key
+        if len(_keys) > KEYS_KEPT:
+            _keys.popitem(last=False)
+    return key
+
+
+async def _credentials(auth: Auth) -> dict[str, Any]:
+    if isinstance(auth, KeyAuth):
+        return {"username": auth.user, "client_keys": [await _parsed(auth)], "preferred_auth": ["publickey"]}
+    # asyncssh answers one question that asks for a password, and only once.
+    methods = ["password", "keyboard-interactive"]
+    return {"username": auth.user, "password": auth.password, "preferred_auth": methods}
+
+
+@lru_cache(maxsize=65536)
+def _public_key(line: str) -> asyncssh.SSHKey | None:
+    try:
+        return asyncssh.import_public_key(line)
+    except asyncssh.KeyImportError:
+        return None
+
+
+def _pinned(trusted: tuple[HostKey, ...]) -> dict[str, Any]:
+    """Every option of asyncssh that would otherwise come from the service account or from a default."""
+    keys = [key for key in (_public_key(host_key.line) for host_key in trusted) if key is not None]
+    return {
+        "known_hosts": (keys, [], []),
+        "server_host_key_algs": host_key_algorithms(tuple(dict.fromkeys(key.algorithm for key in trusted))),
+        "config": None,
+        "username": "",
+        "client_keys": None,
+        "agent_path": None,
+        "agent_forwarding": False,
+        "pkcs11_provider": None,
+        "client_host_keysign": False,
+        "client_host_keys": None,
+        "host_based_auth": False,
+        "gss_host": None,
+        "gss_kex": False,
+        "gss_auth": False,
+        "disable_trivial_auth": True,
+        "x509_trusted_certs": None,
+        "x509_trusted_cert_paths": [],
+        "kex_algs": KEX,
+        "encryption_algs": CIPHERS,
+        "mac_algs": MACS,
+        "signature_algs": SIGNATURES,
+        "compression_algs": None,
+        "utf8_decode_errors": "replace",
+        "tcp_keepalive": True,
+        "connect_timeout": None,
+        "keepalive_count_max": KEEPALIVE_COUNT,
+    }
+
+
+def _connect_error(error: Exception, client: _Client, is_trusted: bool) -> ConnectError:
+    """Say in the engine's words why no connection came about."""
+    if client.presented is not None:
+        return (HostKeyChanged if is_trusted else HostKeyUnknown)(client.presented)
+    if isinstance(error, TimeoutError) or "ogin timeout" in str(error):
+        return ConnectTimedOut("The instance was too slow to sign in. The command did not run.")
+    if isinstance(error, asyncssh.PermissionDenied) or "uthentication failures" in str(error):
+        return AuthFailed()
+    if isinstance(error, asyncssh.KeyExchangeFailed):
+        return ProtocolFailed(f"{error}. The command did not run.")
+    if isinstance(error, asyncssh.ProtocolError | asyncssh.ProtocolNotSupported | asyncssh.MACError):
+        return ProtocolFailed()
+    return ServerClosed(is_signing_in=client.is_signing_in)

@@ -1,0 +1,223 @@
+"""Owns Stop: which processes are a command's, ending them, and the proof that none is left.
+
+What belongs to a command: every process whose environment holds its marker, every process of its session, what was
+seen to descend from those, and whatever of that was seen before. A child that left the session, wiped its environment
+and lost its parent before the first look cannot be found.
+"""
+
+import asyncio
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from time import monotonic
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+from instances.engine.errors import ConnectionLost
+from instances.engine.transport import Connection, Process, ask
+from instances.engine.types import Started
+
+SIGNAL_S = 0.3
+GRACE_S = 5.0
+KILL_S = 5.0
+LOOK_S = 15.0
+# More sweeps at once than this hold up everything else the worker does.
+SWEEPS_AT_ONCE = 50
+_POLLS_S = (0.03, 0.07, 0.1, 0.2, 0.4)
+
+_sweeps: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+# Arguments: marker, pid or 0, its start time, signal or nothing, then pid:start of what was seen before.
+# The table comes before the signal: once a parent is gone its children cannot be told any more.
+# "same" is true for a pid that is gone: no pid is used again while a group of that number lives.
+_SWEEP = (
+    "m=$1; p=$2; t=$3; g=$4; shift 4; "
+    "same() { [ -r /proc/$1/stat ] || return 0; IFS= read -r l </proc/$1/stat 2>/dev/null || return 0; "
+    "w=$2; f ${l##*) }; }; "
+    'f() { shift 19; [ -z "$w" ] || [ "$w" = "$1" ]; }; '
+    "if [ -r /proc/self/stat ]; then "
+    'a=$(grep -lsF "MUSTER_INVOCATION=$m" /proc/[0-9]*/environ); '
+    # pid state parent group session start, in one process: a name may hold spaces and brackets.
+    "sed -n -e "
+    '"s/^\\([0-9]*\\) (.*) \\([^ ]* [^ ]* [^ ]* [^ ]*\\) \\([^ ]* \\)\\{15\\}\\([^ ]*\\) .*/\\1 \\2 \\4/p" '
+    "/proc/[0-9]*/stat 2>/dev/null; "
+    'b=; for x in $a; do x=${x#/proc/}; x=${x%/environ}; b="$b $x"; done; '
+    "else "
+    "ps -A -o pid= -o state= -o ppid= -o pgid= || exit 1; "
+    "e=$(ps -axEww -o pid= -o command=) || exit 1; "
+    'b=$(echo "$e" | grep -F "MUSTER_INVOCATION=$m" | while read -r x y; do echo "$x"; done); '
+    "fi; "
+    'echo "marked" $b; '
+    'if [ -n "$g" ]; then '
+    'for x in $b; do kill -s "$g" "$x" 2>/dev/null; done; '
+    'if [ "$p" -gt 1 ] && same "$p" "$t"; then kill -s "$g" -- "-$p" 2>/dev/null; fi; '
+    'for x in "$@"; do if same "${x%:*}" "${x#*:}"; then kill -s "$g" "${x%:*}" 2>/dev/null; fi; done; '
+    "fi; "
+    # A script's file stays behind when what would have taken it away was ended.
+    'x=${TMPDIR:-/tmp}/muster.$m; if [ -z "$b" ] && [ -d "$x" ]; then rm -rf "$x"; fi; '
+    "echo end"
+)
+_ROW = re.compile(r"\s*(\d+) +(\S+) +(\d+) +(\d+)(?: +(\d+) +(\d+))?\s*")
+
+
+@dataclass(frozen=True)
+class Survivors:
+    """What a Stop left behind; ``is_verified`` says that a last look saw everything it needed."""
+
+    pids: tuple[int, ...] = ()
+    is_verified: bool = True
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing of the command is left, for certain."""
+        return self.is_verified and not self.pids
+
+
+@dataclass(frozen=True)
+class Row:
+    """One process of a machine."""
+
+    pid: int
+    state: str
+    parent: int
+    group: int
+    session: int
+    start: str
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One look at a machine."""
+
+    rows: dict[int, Row]
+    marked: frozenset[int]
+
+    @classmethod
+    def read(cls, answer: str) -> "Snapshot":
+        """Read what the sweep printed.
+
+        Raises: ValueError when the end is missing, so that half an answer never looks like a clean machine.
+        """
+        rows: dict[int, Row] = {}
+        marked: frozenset[int] | None = None
+        lines = answer.splitlines()
+        if not lines or lines[-1] != "end":
+            raise ValueError("The answer is not complete.")
+        for line in lines:
+            if line.startswith("marked"):
+                marked = frozenset(int(pid) for pid in line.split()[1:])
+            elif match := _ROW.fullmatch(line):
+                pid, state, parent, group, session, start = match.groups()
+                rows[int(pid)] = Row(int(pid), state, int(parent), int(group), int(session or group), start or "")
+        if marked is None or not rows:
+            raise ValueError("The answer is not complete.")
+        return cls(rows, marked)
+
+
+class Tree:
+    """The processes of one command, as far as they were ever seen."""
+
+    def __init__(self, marker: UUID, started: Started | None) -> None:
+        self._marker = marker
+        self._started = started
+        self._seen: dict[int, str] = {}
+
+    @property
+    def last_seen(self) -> tuple[int, ...]:
+        """What the last look saw alive."""
+        return tuple(sorted(self._seen))
+
+    async def look(self, connection: Connection, signal: str = "") -> tuple[int, ...]:
+        """Return the living pids of the command, and send them the signal, if one is given, right after.
+
+        Raises: as ``Connection.start``; ConnectionLost also for an answer that makes no sense.
+        """
+        pid, start = (self._started.pid, self._started.start_time) if self._started else (0, "")
+        seen = " ".join(f"{number}:{begun}" for number, begun in self._seen.items())
+        request = f"exec /bin/sh -c '{_SWEEP}' sh {self._marker} {pid} '{start}' '{signal}' {seen}"
+        async with _sweep_limit():
+            answer = await ask(connection, request, timeout_s=LOOK_S)
+        try:
+            snapshot = Snapshot.read(answer.decode("utf-8", "replace"))
+        except ValueError:
+            raise ConnectionLost("The instance gave no usable list of its processes.") from None
+        self._seen = self.living(snapshot)
+        return self.last_seen
+
+    def living(self, snapshot: Snapshot) -> dict[int, str]:
+        """Return pid → start time of what belongs to the command in this look."""
+        rows = snapshot.rows
+        ours = {pid for pid in snapshot.marked if pid in rows}
+        ours |= {pid for pid, start in self._seen.items() if pid in rows and rows[pid].start == start}
+        if self._started is not None:
+            leader = rows.get(self._started.pid)
+            if leader is None or leader.start == self._started.start_time or not self._started.start_time:
+                ours |= {row.pid for row in rows.values() if row.session == self._started.pid}
+                ours |= {self._started.pid} if leader else set()
+        ours |= _descendants(ours, rows.values())
+        return {pid: rows[pid].start for pid in ours if rows[pid].state[0] not in "ZXx"}
+
+    async def stop(self, connection: Connection, *, grace_s: float = GRACE_S) -> Survivors:
+        """TERM, wait for ``grace_s``, KILL, and look until nothing is left or nothing helps.
+
+        Raises: as ``look``.
+        """
+        for signal, patience_s in (("TERM", grace_s), ("KILL", KILL_S)):
+            began_at = monotonic()
+            turn = 0
+            pids = await self.look(connection, signal)
+            while pids and monotonic() - began_at < patience_s:
+                await asyncio.sleep(_POLLS_S[min(turn, len(_POLLS_S) - 1)])
+                turn += 1
+                # A tree that still forks has to be killed again; TERM is said once.
+                pids = await self.look(connection, "KILL" if signal == "KILL" else "")
+            if not pids:
+                return Survivors()
+        return Survivors(pids)
+
+
+async def look(connection: Connection, marker: UUID, started: Started | None) -> tuple[int, ...]:
+    """Return the living pids of a command; ends nothing.
+
+    Raises: as ``Connection.start``.
+    """
+    return await Tree(marker, started).look(connection)
+
+
+async def stop_tree(
+    connection: Connection,
+    process: Process | None,
+    marker: UUID,
+    started: Started | None,
+    *,
+    grace_s: float = GRACE_S,
+) -> Survivors:
+    """End everything of a command and prove it.
+
+    1. With a process: the server is asked to send TERM, and has 300 ms.
+    2. TERM to the group and to all that is found; ``grace_s``; KILL.
+    3. A last look decides.
+    Raises: as ``Connection.start``; then nothing is known.
+    """
+    if process is not None:
+        process.signal("TERM")
+        await process.until(lambda: process.is_over, SIGNAL_S)
+    return await Tree(marker, started).stop(connection, grace_s=grace_s)
+
+
+def _descendants(ours: set[int], rows: Iterable[Row]) -> set[int]:
+    children: dict[int, list[int]] = {}
+    for row in rows:
+        children.setdefault(row.parent, []).append(row.pid)
+    found: set[int] = set()
+    queue = list(ours)
+    while queue:
+        for child in children.get(queue.pop(), ()):
+            if child not in found:
+                found.add(child)
+                queue.append(child)
+    return found
+
+
+def _sweep_limit() -> asyncio.Semaphore:
+    return _sweeps.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(SWEEPS_AT_ONCE))

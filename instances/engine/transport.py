@@ -1,0 +1,144 @@
+"""Owns the ports: what execute, stop and check need from a way to reach a machine."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from instances.engine.errors import ConnectionLost
+from instances.engine.types import Flow, Sink, Stream, Target
+
+COLLECT_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Exit:
+    """What the machine reported at the end: a status, or a signal name without SIG, or neither."""
+
+    status: int | None = None
+    signal: str = ""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the machine said anything at all."""
+        return self.status is not None or bool(self.signal)
+
+
+class Process(ABC):
+    """Something started on a machine; the transport keeps the fields true and sets ``changed`` after each change.
+
+    ``exit`` is set by the exit record, or to ``Exit()`` when the channel closed without one.
+    ``is_lost``: the connection broke before that. ``is_output_complete``: all output was delivered to the sink;
+    a child that keeps the output open can delay that for ever.
+    """
+
+    def __init__(self) -> None:
+        self.changed = asyncio.Event()
+        self.exit: Exit | None = None
+        self.is_lost = False
+        self.is_output_complete = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will be heard about how it ends."""
+        return self.exit is not None or self.is_lost
+
+    async def until(self, condition: Callable[[], bool], timeout_s: float | None) -> bool:
+        """Wait until the condition holds, looking again after each change; return whether it does."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not condition():
+                    self.changed.clear()
+                    await self.changed.wait()
+        except TimeoutError:
+            return condition()
+        return True
+
+    @abstractmethod
+    def write(self, data: bytes) -> None:
+        """Append to its stdin; bytes for a process that is gone are dropped."""
+
+    @abstractmethod
+    def write_eof(self) -> None:
+        """End its stdin."""
+
+    @abstractmethod
+    def signal(self, name: str) -> None:
+        """Ask for a signal such as TERM; whether it arrives depends on the server."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give up the channel; what runs on the machine may go on."""
+
+
+class Connection(Protocol):
+    """An open way to one machine, on which several processes can run at once."""
+
+    @property
+    def banner(self) -> str:
+        """What the server calls itself."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it can no longer be used."""
+
+    async def start(self, exec_request: str, *, stdin: bytes, sink: Sink) -> Process:
+        """Start a shell command line; its stdin begins with ``stdin`` and stays open.
+
+        Raises: ChannelRefused; StartRefused; ConnectionLost, whose ``is_sent`` tells whether the request may have left.
+        """
+
+    def close(self) -> None:
+        """Close at once; what still runs on it is lost sight of."""
+
+    async def wait_closed(self) -> None:
+        """Wait until ``close`` is done."""
+
+
+class Transport(Protocol):
+    """A way to reach machines."""
+
+    async def connect(self, target: Target) -> Connection:
+        """Connect and sign in; one attempt.
+
+        Raises: ConnectError.
+        """
+
+
+class Collector:
+    """A sink that keeps everything up to a limit, for the engine's own short questions."""
+
+    def __init__(self, limit_bytes: int = COLLECT_BYTES) -> None:
+        self.stdout = bytearray()
+        self.stderr = bytearray()
+        self._limit_bytes = limit_bytes
+
+    def attach(self, flow: Flow) -> None:
+        """Nothing to brake: what is over the limit is dropped."""
+
+    def write(self, stream: Stream, data: bytes) -> None:
+        """Keep the bytes."""
+        kept = self.stdout if stream is Stream.STDOUT else self.stderr
+        kept += data[: max(0, self._limit_bytes - len(kept))]
+
+
+async def ask(connection: Connection, exec_request: str, *, timeout_s: float) -> bytes:
+    """Run a short command line with empty stdin and return its stdout, whatever its exit status.
+
+    Raises: as ``Connection.start``; ConnectionLost also when there is no full answer within ``timeout_s``.
+    """
+    sink = Collector()
+    try:
+        async with asyncio.timeout(timeout_s):
+            process = await connection.start(exec_request, stdin=b"", sink=sink)
+            try:
+                process.write_eof()
+                await process.until(lambda: process.is_over and (process.is_lost or process.is_output_complete), None)
+            finally:
+                process.close()
+    except TimeoutError:
+        raise ConnectionLost("The instance did not answer in time.") from None
+    if process.is_lost:
+        raise ConnectionLost
+    return bytes(sink.stdout)

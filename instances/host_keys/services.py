@@ -1,0 +1,194 @@
+"""Everything done with host keys: which are trusted, which wait for a person, and that person's answer."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, cast
+
+from django.apps import apps
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import F, QuerySet
+from django.utils import timezone
+
+from instances.access import rules
+from instances.access.rules import Action
+from instances.audit.services import record
+from instances.engine.types import HostKey as PresentedKey
+from instances.host_keys.models import HostKey, HostKeyState
+
+if TYPE_CHECKING:
+    from console.members.models import User
+    from instances.inventory.models import Instance
+
+# A machine that shows a new key each time must not fill the table; the newest are kept for review.
+WAITING_PER_INSTANCE = 5
+_WAITING = (HostKeyState.UNKNOWN, HostKeyState.CHANGED)
+
+
+class ChangedNotConfirmed(ValidationError):
+    """An instance shows another key than the trusted one: compare the fingerprints and confirm each such key."""
+
+    def __init__(self) -> None:
+        super().__init__(" ".join((type(self).__doc__ or "").split()), code="changed_not_confirmed")
+
+
+def trusted_keys(instance: "Instance") -> tuple[PresentedKey, ...]:
+    """Return the keys by which an instance is recognised; none means that nothing is ever sent to it."""
+    return trusted_keys_of([instance])[instance.pk]
+
+
+def trusted_keys_of(instances: Iterable["Instance"]) -> dict[int, tuple[PresentedKey, ...]]:
+    """Return the trusted keys of each instance by instance id. Side effects: one query."""
+    ids = [instance.pk for instance in instances]
+    keys: defaultdict[int, list[PresentedKey]] = defaultdict(list)
+    trusted = HostKey.objects.filter(instance__in=ids, state=HostKeyState.TRUSTED).order_by("pk")
+    for instance_id, algorithm, data in trusted.values_list("instance_id", "algorithm", "data"):
+        keys[instance_id].append(PresentedKey(algorithm, bytes(data)))
+    return {pk: tuple(keys[pk]) for pk in ids}
+
+
+def note_presented(instance: "Instance", presented: PresentedKey) -> HostKey:
+    """Keep a key that an instance showed and that was not accepted, so that a person can review it.
+
+    It is ``unknown`` where nothing is trusted yet, else ``changed``. A key that was approved meanwhile stays
+    trusted. For workers, so without actor and audit entry.
+    """
+    with transaction.atomic():
+        has_trusted = HostKey.objects.filter(instance_id=instance.pk, state=HostKeyState.TRUSTED).exists()
+        state = HostKeyState.CHANGED if has_trusted else HostKeyState.UNKNOWN
+        row, is_new = HostKey.objects.get_or_create(
+            instance_id=instance.pk,
+            fingerprint=presented.fingerprint,
+            defaults={"state": state, "algorithm": presented.algorithm[:60], "data": presented.data},
+        )
+        if is_new:
+            _drop_oldest_waiting(instance.pk)
+        elif row.state not in {HostKeyState.TRUSTED, state}:
+            row.state = state
+            HostKey.objects.filter(pk=row.pk, state__in=_WAITING).update(state=state)
+    return row
+
+
+def waiting(actor: "User", state: HostKeyState) -> QuerySet[HostKey]:
+    """Return the keys in a state that wait for review, of the instances the actor decides about; oldest first."""
+    theirs = HostKey.objects.filter(rules.scope(actor, Action.TRUST_HOST_KEYS, field="instance__group"), state=state)
+    return theirs.select_related("instance", "instance__group").order_by("seen_at", "pk")
+
+
+def trust(actor: "User", *, host_keys: Sequence[HostKey], confirm_changed: bool = False) -> list[HostKey]:
+    """Approve keys that wait for review, of one or many instances, and return those that are trusted now.
+
+    1. An unknown key is trusted; what else of its instance waits counts as changed from then on.
+    2. A changed key, only with ``confirm_changed``, takes the place of all keys trusted for its instance before.
+    3. Kept connections to these instances are given up: their target version rises.
+    A key decided by somebody else meanwhile is passed over.
+    Raises: NotAllowed, ChangedNotConfirmed (then nothing was trusted).
+    """
+    _require(actor, host_keys)
+    with transaction.atomic():
+        rows = list(_waiting_rows(host_keys))
+        if not confirm_changed and any(row.state == HostKeyState.CHANGED for row in rows):
+            raise ChangedNotConfirmed
+        former = _replaced_by(rows)
+        approved = [row.pk for row in rows]
+        now = timezone.now()
+        HostKey.objects.filter(pk__in=[key.pk for keys in former.values() for key in keys]).delete()
+        HostKey.objects.filter(pk__in=approved, state__in=_WAITING).update(
+            state=HostKeyState.TRUSTED, trusted_at=now, trusted_by=actor
+        )
+        instance_ids = {row.instance_id for row in rows}
+        HostKey.objects.filter(instance__in=instance_ids, state=HostKeyState.UNKNOWN).update(state=HostKeyState.CHANGED)
+        _raise_target_versions(instance_ids)
+        for row in rows:
+            replaced = [key.fingerprint for key in former.get(row.instance_id, [])]
+            record(
+                actor,
+                "trust_host_key",
+                row.instance.name,
+                id=row.instance_id,
+                algorithm=row.algorithm,
+                fingerprint=row.fingerprint,
+                replaced=replaced,
+            )
+    return list(HostKey.objects.filter(pk__in=approved).select_related("instance"))
+
+
+def trust_fingerprint(actor: "User", *, instance: "Instance", fingerprint: str) -> HostKey:
+    """Approve the key of an instance that has this fingerprint, unknown or changed; for the command line.
+
+    The machine must have shown the key before (Check does that). Raises: NotAllowed, ValidationError naming what
+    the instance showed instead.
+    """
+    wanted = "SHA256:" + fingerprint.strip().removeprefix("SHA256:").rstrip("=")
+    keys = list(HostKey.objects.filter(instance_id=instance.pk).select_related("instance", "instance__group"))
+    found = next((key for key in keys if key.fingerprint == wanted), None)
+    if found is None:
+        rules.require(actor, Action.TRUST_HOST_KEYS, instance.group)
+        shown = ", ".join(key.fingerprint for key in keys) or "no key yet"
+        raise ValidationError(f"{instance.name} showed {shown}, not {wanted}. Nothing was trusted.")
+    if found.state == HostKeyState.TRUSTED:
+        return found
+    return trust(actor, host_keys=[found], confirm_changed=True)[0]
+
+
+def forget(actor: "User", *, host_keys: Sequence[HostKey]) -> None:
+    """Remove keys, waiting or trusted. An instance without a trusted key is not connected to until one is approved.
+
+    Raises: NotAllowed.
+    """
+    _require(actor, host_keys)
+    with transaction.atomic():
+        rows = list(HostKey.objects.filter(pk__in=[key.pk for key in host_keys]).select_related("instance"))
+        losing = {row.instance_id for row in rows if row.state == HostKeyState.TRUSTED}
+        HostKey.objects.filter(pk__in=[row.pk for row in rows]).delete()
+        still = HostKey.objects.filter(instance__in=losing, state=HostKeyState.TRUSTED).values("instance")
+        HostKey.objects.filter(instance__in=losing, state=HostKeyState.CHANGED).exclude(instance__in=still).update(
+            state=HostKeyState.UNKNOWN
+        )
+        _raise_target_versions(losing)
+        for row in rows:
+            record(
+                actor,
+                "forget_host_key",
+                row.instance.name,
+                id=row.instance_id,
+                fingerprint=row.fingerprint,
+                was=row.state,
+            )
+
+
+def former_fingerprints(host_keys: Iterable[HostKey]) -> dict[int, list[HostKey]]:
+    """Return the trusted keys beside changed ones, by instance id. Side effects: one query."""
+    trusted: defaultdict[int, list[HostKey]] = defaultdict(list)
+    ids = {key.instance_id for key in host_keys}
+    for key in HostKey.objects.filter(instance__in=ids, state=HostKeyState.TRUSTED).order_by("pk"):
+        trusted[key.instance_id].append(key)
+    return dict(trusted)
+
+
+def _require(actor: "User", host_keys: Sequence[HostKey]) -> None:
+    # Also without any key: an empty answer must not tell who may.
+    if not host_keys:
+        rules.require_anywhere(actor, Action.TRUST_HOST_KEYS)
+    for group in {key.instance.group_id: key.instance.group for key in host_keys}.values():
+        rules.require(actor, Action.TRUST_HOST_KEYS, group)
+
+
+def _waiting_rows(host_keys: Sequence[HostKey]) -> QuerySet[HostKey]:
+    rows = HostKey.objects.filter(pk__in=[key.pk for key in host_keys], state__in=_WAITING)
+    return rows.select_related("instance").order_by("pk")
+
+
+def _replaced_by(rows: Sequence[HostKey]) -> dict[int, list[HostKey]]:
+    return former_fingerprints(row for row in rows if row.state == HostKeyState.CHANGED)
+
+
+def _raise_target_versions(instance_ids: Iterable[int]) -> None:
+    # By name: the inventory is built on this package, so importing it here would be a circle.
+    model = cast("type[Instance]", apps.get_model("instances", "Instance"))
+    model.objects.filter(pk__in=list(instance_ids)).update(target_version=F("target_version") + 1)
+
+
+def _drop_oldest_waiting(instance_id: int) -> None:
+    rows = HostKey.objects.filter(instance_id=instance_id, state__in=_WAITING).order_by("-pk")
+    HostKey.objects.filter(pk__in=list(rows.values_list("pk", flat=True)[WAITING_PER_INSTANCE:])).delete()

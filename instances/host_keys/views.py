@@ -1,0 +1,95 @@
+"""Translates requests about host keys into service calls and the page that reviews them."""
+
+from typing import TYPE_CHECKING
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_GET, require_POST
+
+from instances.access import rules
+from instances.access.rules import Action
+from instances.host_keys import services
+from instances.host_keys.models import HostKey, HostKeyState
+
+if TYPE_CHECKING:
+    from console.members.models import User
+
+    class SignedInRequest(HttpRequest):
+        """A request that passed the sign-in middleware."""
+
+        user: User
+
+
+PAGE_ROWS = 100
+CHANGED_ROWS = 100
+
+
+@require_GET
+def host_keys(request: "SignedInRequest") -> HttpResponse:
+    """Show the keys that wait for a person: changed ones one by one beside the old, unknown ones as a list.
+
+    ``?select=all`` ticks the unknown ones of the page; a changed key is never part of that.
+    """
+    rules.require_anywhere(request.user, Action.TRUST_HOST_KEYS)
+    return _page(request)
+
+
+@require_POST
+def trust_host_keys(request: "SignedInRequest") -> HttpResponse:
+    """Trust the chosen keys (``keys``); a changed one only with the confirmation that its own form asks for."""
+    rules.require_anywhere(request.user, Action.TRUST_HOST_KEYS)
+    chosen = _chosen(request)
+    if not chosen:
+        return _page(request, "Select at least one key that still waits for review.", 422)
+    try:
+        trusted = services.trust(
+            request.user, host_keys=chosen, confirm_changed=request.POST.get("confirm_changed") == "yes"
+        )
+    except services.ChangedNotConfirmed as error:
+        return _page(request, error.messages[0], 422)
+    count = len(trusted)
+    messages.success(request, f"{count} host key{' is' if count == 1 else 's are'} trusted now.")
+    return redirect(_next(request))
+
+
+@require_POST
+def forget_host_key(request: "SignedInRequest", host_key_id: int) -> HttpResponse:
+    """Remove one key, waiting or trusted."""
+    key = get_object_or_404(_theirs(request), pk=host_key_id)
+    services.forget(request.user, host_keys=[key])
+    messages.success(request, f"The key {key.fingerprint} of {key.instance.name} was removed.")
+    return redirect(_next(request))
+
+
+def _page(request: "SignedInRequest", error: str = "", status: int = 200) -> HttpResponse:
+    changed = list(services.waiting(request.user, HostKeyState.CHANGED)[:CHANGED_ROWS])
+    former = services.former_fingerprints(changed)
+    context = {
+        "changed": [(key, former.get(key.instance_id, [])) for key in changed],
+        "unknown": Paginator(services.waiting(request.user, HostKeyState.UNKNOWN), PAGE_ROWS).get_page(
+            request.GET.get("page")
+        ),
+        "ticked": request.GET.get("select") == "all",
+        "error": error,
+    }
+    return render(request, "host_keys/review.html", context, status=status)
+
+
+def _theirs(request: "SignedInRequest") -> QuerySet[HostKey]:
+    shown = HostKey.objects.filter(rules.scope(request.user, Action.TRUST_HOST_KEYS, field="instance__group"))
+    return shown.select_related("instance", "instance__group")
+
+
+def _chosen(request: "SignedInRequest") -> list[HostKey]:
+    ids = [int(value) for value in request.POST.getlist("keys") if value.isdecimal() and len(value) < 19]
+    return list(_theirs(request).filter(pk__in=ids[: 10 * PAGE_ROWS]).exclude(state=HostKeyState.TRUSTED))
+
+
+def _next(request: HttpRequest) -> str:
+    wanted = request.POST.get("next", "")
+    is_ours = url_has_allowed_host_and_scheme(wanted, allowed_hosts={request.get_host()})
+    return wanted if wanted and is_ours else "host-keys"

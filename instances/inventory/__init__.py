@@ -1,0 +1,1 @@
+"""Instances and their tags: the list, its filter language, import, and reachability."""

@@ -1,0 +1,183 @@
+"""Forms of the inventory: they read what was typed, call one service, and put a refusal beside its field."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from django import forms
+
+from instances.access import rules
+from instances.access.models import Group
+from instances.access.rules import Action
+from instances.credentials.models import Credential
+from instances.inventory import addresses, groups, paste, services
+from instances.inventory import tags as tag_text
+from instances.inventory.errors import InventoryError
+from instances.inventory.models import OS, Instance
+
+if TYPE_CHECKING:
+    from console.members.models import User
+
+Result = TypeVar("Result")
+_PLAIN = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off"}
+
+
+class InventoryForm(forms.Form):
+    """A form whose service may refuse; the refusal is shown beside the field it is about."""
+
+    def attempt(self, service: Callable[[], Result]) -> Result | None:
+        """Call the service if the form is valid; return None, with the error kept, when it is refused."""
+        if not self.is_valid():
+            return None
+        try:
+            return service()
+        except InventoryError as error:
+            self.add_error(error.field if error.field in self.fields else None, str(error))
+            return None
+
+
+class _GroupAndCredential(InventoryForm):
+    group = forms.ModelChoiceField(Group.objects.none(), required=False, empty_label="No group")
+    credential = forms.ModelChoiceField(
+        Credential.objects.all(),
+        required=False,
+        empty_label="The group's default, if it has one",
+        help_text="What the console signs in with.",
+    )
+
+    def __init__(self, *args: Any, user: "User", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user = user
+        choices = Group.objects.filter(rules.scope(user, Action.MANAGE_INSTANCES, field="pk"))
+        self.fields["group"].queryset = choices  # type: ignore[attr-defined]
+        self.fields["group"].required = not rules.allowed(user, Action.MANAGE_INSTANCES)
+        if not rules.allowed(user, Action.MANAGE_CREDENTIALS):
+            del self.fields["credential"]
+
+
+class InstanceForm(_GroupAndCredential):
+    """Adds an instance, or changes the one it was given."""
+
+    address = forms.CharField(
+        max_length=400,
+        help_text="[user@]host[:port]: a name, IPv4 or IPv6. localhost is the console's own machine.",
+        widget=forms.TextInput(
+            {**_PLAIN, "class": "mono", "placeholder": "deploy@web-1.example.com:22", "autofocus": True}
+        ),
+    )
+    name = forms.CharField(max_length=80, required=False, help_text="Empty: the host.", widget=forms.TextInput(_PLAIN))
+    os = forms.ChoiceField(label="Operating system", choices=OS.choices, initial=OS.LINUX)
+    tags = forms.CharField(
+        max_length=4000,
+        required=False,
+        help_text="key=value, separated by spaces, such as env=prod role=db.",
+        widget=forms.TextInput({**_PLAIN, "class": "mono", "placeholder": "env=prod role=db"}),
+    )
+    field_order = ("address", "name", "os", "group", "credential", "tags")
+
+    def __init__(self, *args: Any, user: "User", instance: Instance | None = None, **kwargs: Any) -> None:
+        if instance is not None:
+            kwargs["initial"] = _initial(instance)
+        super().__init__(*args, user=user, **kwargs)
+        self.instance = instance
+
+    def clean_address(self) -> addresses.Address:
+        """Return the address that was read."""
+        return _read(addresses.parse, self.cleaned_data["address"])
+
+    def clean_tags(self) -> dict[str, str]:
+        """Return the tags that were read."""
+        return _read(tag_text.parse, self.cleaned_data["tags"])
+
+    def add(self) -> Instance | None:
+        """Add the instance and have it checked; None when it was refused."""
+        return self.attempt(lambda: services.add_instance(self.user, **self.cleaned_data, check=True))
+
+    def change(self, instance: Instance) -> services.Changed | None:
+        """Change the instance; None when it was refused."""
+        kept = {"credential": instance.credential}
+        return self.attempt(lambda: services.change_instance(self.user, instance=instance, **kept | self.cleaned_data))
+
+
+class PasteForm(_GroupAndCredential):
+    """A pasted list, shown again with what each line means until it is confirmed."""
+
+    text = forms.CharField(
+        label="Instances, one per line",
+        max_length=paste.TEXT_LIMIT,
+        strip=False,
+        help_text="[user@]host[:port] [name] [key=value …]. What follows a # is a comment.",
+        widget=forms.Textarea(
+            {
+                **_PLAIN,
+                "class": "mono",
+                "rows": 12,
+                "placeholder": "deploy@10.0.0.4:2222 web-1 env=prod role=web\n[2001:db8::7]:22 db-1 role=db",
+            }
+        ),
+    )
+    # How many instances the preview promised; empty as long as nothing was shown.
+    expected = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    field_order = ("text", "group", "credential", "expected")
+
+    lines: list[paste.Line] | None = None
+
+    def preview(self) -> list[services.NewInstance]:
+        """Read the lines and keep them for the page; return what they would add."""
+        self.lines = paste.preview(self.cleaned_data["text"]) if self.is_valid() else None
+        return paste.to_add(self.lines or [])
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether a person has seen this very number of instances and pressed Add."""
+        return "confirm" in self.data and self.cleaned_data.get("expected") == len(paste.to_add(self.lines or []))
+
+    def add(self) -> list[Instance] | None:
+        """Add what was confirmed; None when the list is only to be shown, or was refused."""
+        new = self.preview()
+        if not new or not self.is_confirmed:
+            return None
+        given = {key: self.cleaned_data.get(key) for key in ("group", "credential")}
+        return self.attempt(lambda: services.add_many(self.user, new=new, check=True, **given))
+
+
+class GroupForm(InventoryForm):
+    """Adds a group, or changes the one it was given."""
+
+    name = forms.CharField(max_length=80, widget=forms.TextInput(_PLAIN))
+    credential = forms.ModelChoiceField(
+        Credential.objects.all(), required=False, empty_label="None", label="Default credential"
+    )
+
+    def __init__(self, *args: Any, user: "User", group: Group | None = None, **kwargs: Any) -> None:
+        if group is not None:
+            default = getattr(group, "default_credential", None)
+            kwargs["initial"] = {"name": group.name, "credential": default and default.credential_id}
+            kwargs["auto_id"] = f"id_{group.pk}_%s"
+        super().__init__(*args, **kwargs)
+        self.user, self.group = user, group
+
+    def add(self) -> Group | None:
+        """Add the group; None when it was refused."""
+        return self.attempt(lambda: groups.add_group(self.user, **self.cleaned_data))
+
+    def change(self, group: Group) -> Group | None:
+        """Change the group; None when it was refused."""
+        return self.attempt(lambda: groups.change_group(self.user, group=group, **self.cleaned_data))
+
+
+def _initial(instance: Instance) -> dict[str, Any]:
+    return {
+        "address": str(addresses.address_of(instance)),
+        "name": instance.name,
+        "os": instance.os,
+        "group": instance.group_id,
+        "credential": instance.credential_id,
+        "tags": tag_text.text_of({tag.key: tag.value for tag in instance.tags.all()}),
+    }
+
+
+def _read(parse: Callable[[str], Result], text: str) -> Result:
+    try:
+        return parse(text)
+    except InventoryError as error:
+        raise forms.ValidationError(str(error)) from error

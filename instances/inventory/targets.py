@@ -1,0 +1,95 @@
+"""Builds what the engine connects to from an instance, and says which networks are closed to it."""
+
+import dataclasses
+import ipaddress
+import logging
+from collections.abc import Iterable, Mapping
+
+from django.conf import settings
+
+from instances.credentials.models import Credential
+from instances.credentials.services import auth_of, credentials_for
+from instances.credentials.vault import VaultError
+from instances.engine.types import Auth, HostKey, Target
+from instances.host_keys.services import trusted_keys_of
+from instances.inventory.addresses import Address, ip_of
+from instances.inventory.models import Instance
+
+logger = logging.getLogger(__name__)
+
+# 0.0.0.0 and :: reach the own machine too.
+LOOPBACK_NETWORKS = ("127.0.0.0/8", "0.0.0.0/8", "::1/128", "::/128")
+
+
+def target_of(instance: Instance) -> Target:
+    """Return the engine's target for one instance; see targets_of."""
+    return targets_of([instance])[instance.pk]
+
+
+def targets_of(instances: Iterable[Instance]) -> dict[int, Target]:
+    """Return the engine's targets by instance id.
+
+    The user name kept with the instance wins over the credential's. The pool key changes with everything that
+    decides where a connection leads or who is signed in on it. Side effects: about four queries, however many
+    instances; each credential is opened once.
+    A credential that the vault cannot open counts as none, with an error in the log: the others are not held up.
+    """
+    rows = list(instances)
+    owned, keys = credentials_for(rows), trusted_keys_of(rows)
+    opened = {credential.pk: _opened(credential) for credential in owned.values() if credential is not None}
+    return {row.pk: _target(row, owned[row.pk], keys[row.pk], opened) for row in rows}
+
+
+def local_is_allowed() -> bool:
+    """Say whether the console's own machine may be an instance."""
+    return bool(settings.ENV.allow_localhost)
+
+
+def is_closed(address: Address) -> bool:
+    """Say whether an IP address is in a network closed to ordinary instances; names are only known when dialled."""
+    ip = ip_of(address.host)
+    if ip is None:
+        return False
+    networks = (ipaddress.ip_network(network) for network in _denied_networks(may_be_loopback=False))
+    return any(ip in network for network in networks)
+
+
+def _opened(credential: Credential) -> Auth | None:
+    try:
+        return auth_of(credential)
+    except VaultError:
+        logger.exception("cannot open a credential", extra={"action": "target", "credential": credential.pk})
+        return None
+
+
+def _target(
+    instance: Instance,
+    credential: Credential | None,
+    host_keys: tuple[HostKey, ...],
+    opened: Mapping[int, Auth | None],
+) -> Target:
+    auth = opened[credential.pk] if credential is not None and not instance.is_local else None
+    if auth is not None and instance.user_name:
+        auth = dataclasses.replace(auth, user=instance.user_name)
+    return Target(
+        key=(
+            instance.pk,
+            instance.address,
+            instance.port,
+            auth.user if auth else instance.user_name,
+            (credential.pk, credential.version) if credential else None,
+            instance.target_version,
+        ),
+        name=instance.name,
+        address=instance.address,
+        port=instance.port,
+        auth=auth,
+        host_keys=host_keys,
+        denied_networks=_denied_networks(may_be_loopback=instance.is_demo or instance.is_local),
+        is_local=instance.is_local,
+    )
+
+
+def _denied_networks(*, may_be_loopback: bool) -> tuple[str, ...]:
+    denied = tuple(settings.ENV.denied_networks)
+    return denied if may_be_loopback or local_is_allowed() else denied + LOOPBACK_NETWORKS

@@ -1,0 +1,230 @@
+"""Translates requests about instances and groups into service calls and pages."""
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from instances.access import rules
+from instances.access.models import Group
+from instances.access.rules import Action
+from instances.inventory import groups as group_services
+from instances.inventory import services
+from instances.inventory.details import details_of
+from instances.inventory.forms import GroupForm, InstanceForm, PasteForm
+from instances.inventory.models import Instance
+from instances.inventory.query import numbers, selected, visible
+
+if TYPE_CHECKING:
+    from console.members.models import User
+
+    class SignedInRequest(HttpRequest):
+        """A request that passed the sign-in middleware."""
+
+        user: User
+
+
+NAMES_SHOWN = 50
+LINES_SHOWN = 500
+TABS = ("overview", "commands")
+
+
+@require_http_methods(["GET", "POST"])
+def add_instance(request: "SignedInRequest") -> HttpResponse:
+    """Add one instance, then show it."""
+    rules.require_anywhere(request.user, Action.MANAGE_INSTANCES)
+    form = InstanceForm(request.POST or None, user=request.user)
+    added = form.add()
+    if added is None:
+        return render(request, "instances/form.html", {"form": form}, status=_status(form))
+    messages.success(request, f"{added.name} was added and is being checked.")
+    return redirect("instance", added.pk)
+
+
+@require_http_methods(["GET", "POST"])
+def paste_instances(request: "SignedInRequest") -> HttpResponse:
+    """Read a pasted list: the first POST shows what it means, the second one, confirmed, adds it."""
+    rules.require_anywhere(request.user, Action.MANAGE_INSTANCES)
+    form = PasteForm(request.POST or None, user=request.user)
+    added = form.add()
+    if added is None:
+        status = 200 if form.lines and not form.errors else _status(form)
+        return render(request, "instances/paste.html", _preview(form), status=status)
+    messages.success(request, _told(len(added), "added, and being checked"))
+    return redirect("home")
+
+
+@require_GET
+def instance(request: "SignedInRequest", instance_id: int) -> HttpResponse:
+    """Show one instance: what is known of it, or the commands sent to it."""
+    row = _instance(request, instance_id)
+    tab = request.GET.get("tab", "")
+    context = {"details": details_of(row), "instance": row, "tab": tab if tab in TABS else TABS[0]}
+    return render(request, "instances/details.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+def edit_instance(request: "SignedInRequest", instance_id: int) -> HttpResponse:
+    """Change one instance, and say so when it lost its credential and host keys by moving."""
+    row = _instance(request, instance_id)
+    rules.require(request.user, Action.MANAGE_INSTANCES, row.group)
+    form = InstanceForm(request.POST or None, user=request.user, instance=row)
+    changed = form.change(row)
+    if changed is None:
+        return render(request, "instances/form.html", {"form": form, "instance": row}, status=_status(form))
+    if changed.has_moved:
+        messages.warning(request, services.MOVED)
+    messages.success(request, f"{changed.instance.name} was changed.")
+    return redirect("instance", row.pk)
+
+
+@require_POST
+def check_instances(request: "SignedInRequest", instance_id: int | None = None) -> HttpResponse:
+    """Have instances checked now; the pages show what was found when it is there."""
+    count = services.request_check(request.user, instances=_selected(request, instance_id))
+    return _back(request, instance_id, count, "being checked")
+
+
+@require_POST
+def disable_instances(request: "SignedInRequest", instance_id: int | None = None) -> HttpResponse:
+    """Disable instances."""
+    count = services.disable_instances(request.user, instances=_selected(request, instance_id))
+    return _back(request, instance_id, count, "disabled")
+
+
+@require_POST
+def enable_instances(request: "SignedInRequest", instance_id: int | None = None) -> HttpResponse:
+    """Enable instances."""
+    count = services.enable_instances(request.user, instances=_selected(request, instance_id))
+    return _back(request, instance_id, count, "enabled")
+
+
+@require_POST
+def delete_instances(request: "SignedInRequest", instance_id: int | None = None) -> HttpResponse:
+    """Ask which instances would be deleted, then delete them if that is still the number."""
+    rules.require_anywhere(request.user, Action.MANAGE_INSTANCES)
+    found = _selected(request, instance_id).order_by("name")
+    count = found.count()
+    if count and request.POST.get("confirm") != str(count):
+        names = found.values_list("name", flat=True)[:NAMES_SHOWN]
+        context = {"count": count, "names": list(names), "ids": _joined(found), "next": _next(request)}
+        return render(request, "instances/delete.html", context)
+    return _back(request, None, services.delete_instances(request.user, instances=found), "deleted")
+
+
+@require_POST
+def send_to_instances(request: "SignedInRequest") -> HttpResponse:
+    """Lead to Send Command with the ticked instances in the URL; the way of pages without JavaScript."""
+    found = _selected(request, None)
+    if not found.exists():
+        return _back(request, None, 0, "")
+    return redirect(reverse("send") + f"?ids={_joined(found.order_by('name'))}")
+
+
+@require_http_methods(["GET", "POST"])
+def groups(request: "SignedInRequest") -> HttpResponse:
+    """Show the groups, or add one."""
+    rules.require_anywhere(request.user, Action.MANAGE_GROUPS)
+    form = GroupForm(request.POST or None, user=request.user)
+    if form.add() is None:
+        return _groups_page(request, form)
+    messages.success(request, "The group was added.")
+    return redirect("groups")
+
+
+@require_POST
+def change_group(request: "SignedInRequest", group_id: int) -> HttpResponse:
+    """Rename a group and choose its default credential."""
+    group = get_object_or_404(rules.visible_groups(request.user), pk=group_id)
+    form = GroupForm(request.POST, user=request.user, group=group)
+    if form.change(group) is None:
+        return _groups_page(request, GroupForm(user=request.user), wrong=form)
+    messages.success(request, f"{group.name} was changed.")
+    return redirect("groups")
+
+
+@require_POST
+def delete_group(request: "SignedInRequest", group_id: int) -> HttpResponse:
+    """Delete a group; its instances stay."""
+    group = get_object_or_404(rules.visible_groups(request.user), pk=group_id)
+    group_services.delete_group(request.user, group=group)
+    messages.success(request, f"{group.name} was deleted. Its instances are in no group now.")
+    return redirect("groups")
+
+
+@require_POST
+def select_group(request: "SignedInRequest") -> HttpResponse:
+    """Keep which group the user's pages show, and go back."""
+    chosen = numbers([request.POST.get("group", "")])
+    group = get_object_or_404(rules.visible_groups(request.user), pk__in=chosen) if chosen else None
+    group_services.select_group(request.user, group=group)
+    return redirect(_next(request))
+
+
+def _instance(request: "SignedInRequest", instance_id: int) -> Instance:
+    rows = visible(request.user).select_related("group__default_credential__credential", "credential")
+    return get_object_or_404(rows.prefetch_related("tags"), pk=instance_id)
+
+
+def _selected(request: "SignedInRequest", instance_id: int | None) -> QuerySet[Instance]:
+    if instance_id is not None:
+        return visible(request.user).filter(pk=_instance(request, instance_id).pk)
+    given = request.POST
+    return selected(
+        request.user,
+        ids=given.getlist("ids"),
+        query=given.get("query", ""),
+        except_ids=given.get("except_ids", ""),
+    )
+
+
+def _back(request: "SignedInRequest", instance_id: int | None, count: int, done: str) -> HttpResponse:
+    if count:
+        messages.success(request, _told(count, done))
+    else:
+        messages.warning(request, "Nothing was selected, or nothing had to be done.")
+    return redirect("instance", instance_id) if instance_id is not None else redirect(_next(request))
+
+
+def _next(request: "SignedInRequest") -> str:
+    wanted = request.POST.get("next", "")
+    is_ours = wanted.startswith("/") and url_has_allowed_host_and_scheme(wanted, allowed_hosts=None)
+    return wanted if is_ours else "/"
+
+
+def _told(count: int, done: str) -> str:
+    return f"1 instance {done}." if count == 1 else f"{count:,} instances {done}."
+
+
+def _joined(found: QuerySet[Instance]) -> str:
+    # One field however many: Django refuses forms with more than a thousand.
+    return ",".join(str(pk) for pk in found.values_list("pk", flat=True))
+
+
+def _status(form: Any) -> int:
+    return 422 if form.is_bound else 200
+
+
+def _preview(form: PasteForm) -> dict[str, Any]:
+    lines = form.lines or []
+    wrong = [line for line in lines if line.error]
+    good = [line for line in lines if not line.error]
+    return {"form": form, "wrong": wrong, "good": good[:LINES_SHOWN], "count": len(good)}
+
+
+def _groups_page(request: "SignedInRequest", form: GroupForm, wrong: GroupForm | None = None) -> HttpResponse:
+    rows = [(group, _row_form(request, group, wrong)) for group in group_services.manageable(request.user)]
+    may_add = rules.allowed(request.user, Action.MANAGE_GROUPS)
+    context = {"rows": rows, "form": form, "may_add": may_add}
+    return render(request, "instances/groups.html", context, status=_status(wrong or form))
+
+
+def _row_form(request: "SignedInRequest", group: Group, wrong: GroupForm | None) -> GroupForm:
+    if wrong is not None and wrong.group == group:
+        return wrong
+    return GroupForm(user=request.user, group=group)

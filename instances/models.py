@@ -1,0 +1,19 @@
+"""Gathers the app's models for Django; each belongs to the package that owns it."""
+
+from instances.access.models import Grant, Group
+from instances.audit.models import AuditEntry
+from instances.credentials.models import Credential, CredentialSuspension, GroupCredential
+from instances.host_keys.models import HostKey
+from instances.inventory.models import Instance, Tag
+
+__all__ = [
+    "AuditEntry",
+    "Credential",
+    "CredentialSuspension",
+    "Grant",
+    "Group",
+    "GroupCredential",
+    "HostKey",
+    "Instance",
+    "Tag",
+]

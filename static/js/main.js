@@ -1,0 +1,18 @@
+// Starts the page's behaviours. Each is a module of its own and finds what it needs in the page.
+import {startConfirm} from "./confirm.js";
+import {startKeys} from "./keys.js";
+import {startPanel} from "./panel.js";
+import {startRun} from "./run.js";
+import {startSelection} from "./selection.js";
+import {startSend} from "./send.js";
+import {startShell} from "./shell.js";
+import {startToasts} from "./toasts.js";
+
+startShell();
+startToasts();
+startConfirm();
+startSelection();
+startSend();
+startPanel();
+startRun();
+startKeys();

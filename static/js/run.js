@@ -1,0 +1,180 @@
+// The run panel: tells the socket what is looked at, and gives the log view the bytes that come.
+import {find, findAll, isPlainClick, onAct, onContent} from "./dom.js";
+import {connectTools, lineOfHash} from "./log-tools.js";
+import {LogView} from "./log.js";
+import {readRecords, spanOf} from "./records.js";
+import {connectSocket} from "./socket.js";
+import {toast} from "./toasts.js";
+
+const ACK_BYTES = 128 * 1024;
+const ACK_WITHIN_MS = 250;
+const SPOKEN_EVERY_MS = 5000;
+
+let panel = null;
+let socket = null;
+
+/** One run on the page: its element, the instance that is open, and the view of its output. */
+class RunPanel {
+  constructor(root) {
+    this.root = root;
+    this.run = Number(root.dataset.run);
+    this.looked = "";
+    this.open = null;
+    this.channel = null;
+    this.acknowledged = 0;
+    this.view = new LogView({root: find("#log", root), canLoad: (gap) => this.canLoad(gap)});
+    this.view.root.addEventListener("log:drawn", () => this.acknowledgeSoon());
+    connectTools(root, this.view, () => this.details.dataset.download);
+    this.line = lineOfHash();
+    this.view.root.addEventListener("log:drawn", () => this.goToLine());
+  }
+
+  get details() {
+    return find("#run-opened", this.root);
+  }
+
+  /** Tell the socket which rows are seen, if that changed (or the connection is new). */
+  watch(isNew = false) {
+    const {status = "all", page = "1"} = find("#run-rows", this.root)?.dataset ?? {};
+    const looked = `${status} ${page}`;
+    if (looked === this.looked && !isNew) return;
+    if (socket.send({type: "watch", run: this.run, status, page: Number(page)})) this.looked = looked;
+  }
+
+  /** Show the output of an instance from its start. */
+  show(ordinal) {
+    if (this.open === ordinal) return;
+    const isFirst = this.open === null;
+    this.open = ordinal;
+    this.view.reset(0);
+    // What the server drew is kept until bytes come; another instance's text is not.
+    if (!isFirst) this.view.say("Waiting for output…");
+    this.ask();
+  }
+
+  /** Ask for output from the next byte on: nothing twice, nothing missing. */
+  ask() {
+    this.channel = null;
+    if (this.open !== null) socket.send({type: "open", run: this.run, i: this.open, from: this.view.next});
+  }
+
+  opened({run, i, ch, size}) {
+    if (run !== this.run || i !== this.open) return;
+    this.channel = ch;
+    this.acknowledged = this.view.next;
+    if (size === 0) this.view.say("Waiting for output…");
+  }
+
+  take(record) {
+    if (record.channel === this.channel) this.view.push(record.kind, record.offset, record.bytes, spanOf(record));
+  }
+
+  ended({ch, size}) {
+    if (ch !== this.channel) return;
+    if (size === 0) this.view.say("No output.");
+    this.view.end();
+  }
+
+  // The server counts what was drawn, not what was sent: a slow browser is not buried.
+  acknowledgeSoon() {
+    if (this.view.next - this.acknowledged >= ACK_BYTES) this.acknowledge();
+    else if (this.view.next > this.acknowledged) this.timer ??= setTimeout(() => this.acknowledge(), ACK_WITHIN_MS);
+  }
+
+  acknowledge() {
+    clearTimeout(this.timer);
+    this.timer = null;
+    if (this.channel === null || this.view.next <= this.acknowledged) return;
+    this.acknowledged = this.view.next;
+    socket.send({type: "ack", ch: this.channel, upto: this.acknowledged});
+  }
+
+  goToLine() {
+    if (this.line === null || this.view.lines.first + this.view.lines.count <= this.line) return;
+    const line = this.line;
+    this.line = null;
+    this.view.point(line);
+  }
+
+  /** Where output was dropped at its limit, offsets in the kept file no longer match those of the log. */
+  canLoad() {
+    return Number(this.details.dataset.dropped) === 0;
+  }
+
+  /** Show which row is open; frames from the socket redraw rows without knowing it. */
+  paint() {
+    for (const row of findAll("#run-rows tr[data-i]", this.root)) {
+      row.toggleAttribute("aria-current", false);
+      if (Number(row.dataset.i) === this.open) row.setAttribute("aria-current", "true");
+    }
+    this.view.root.setAttribute("aria-label", `Output of ${this.details?.dataset.name ?? ""}`);
+  }
+
+  close() {
+    clearTimeout(this.timer);
+    this.view.close();
+  }
+}
+
+/** Find the run that is on the page now, whichever way it came there. */
+function look(event) {
+  const root = find("#run");
+  if (panel && panel.root !== root) {
+    panel.close();
+    panel = null;
+    if (!root) socket.send({type: "unwatch"});
+  }
+  if (!root) return;
+  // A frame of the socket can be older than the row just clicked; only answers to requests say what is open.
+  const isFrame = event?.target?.id === "socket";
+  panel ??= new RunPanel(root);
+  document.title = `${root.dataset.title} · Muster`;
+  panel.watch();
+  const {i} = panel.details?.dataset ?? {};
+  if (i && !isFrame) panel.show(Number(i));
+  panel.paint();
+  speak();
+}
+
+let spokenAt = 0;
+let speaking = 0;
+
+function speak() {
+  const summary = find("#run-summary");
+  if (!summary || speaking) return;
+  speaking = setTimeout(() => {
+    speaking = 0;
+    spokenAt = Date.now();
+    const {finished, total, summary: words} = find("#run-summary")?.dataset ?? {};
+    const text = total ? `${finished} of ${total} finished, ${words.replaceAll(" · ", ", ")}` : "";
+    const place = find("#progress-spoken");
+    if (place.textContent !== text) place.textContent = text;
+  }, Math.max(0, spokenAt + SPOKEN_EVERY_MS - Date.now()));
+}
+
+export function startRun() {
+  socket = connectSocket({
+    opened() {
+      panel?.watch(true);
+      panel?.ask();
+    },
+    message(message) {
+      if (message.type === "opened") panel?.opened(message);
+      else if (message.type === "ended") panel?.ended(message);
+      else if (message.type === "error") toast(message.message, {isError: true});
+    },
+    frame(buffer) {
+      for (const record of readRecords(buffer)) panel?.take(record);
+    },
+  });
+  onContent(look);
+  // The link does the rest: htmx fetches what became of the instance and puts the address in the history.
+  onAct("open-row", (link, event) => {
+    if (isPlainClick(event)) panel?.show(Number(link.closest("tr").dataset.i));
+    panel?.paint();
+  });
+  document.addEventListener("click", (event) => {
+    const row = event.target.closest("#run-rows tr[data-i]");
+    if (row && !event.target.closest("a, button")) find("a", row).click();
+  });
+}

@@ -1,0 +1,76 @@
+// Which instances are selected: ids, or "all that match" with exceptions. Kept for the tab, so that it survives
+// paging, filtering, sorting, reload and Back.
+import {find, findAll, instances, onAct, onContent, tabStore} from "./dom.js";
+
+const NOTHING = {ids: [], query: null, except: [], total: 0};
+let selection = {...NOTHING, ...tabStore.read("selection")};
+
+/** The selection as the Send Command form wants it, or null when nothing is selected. */
+export function selected() {
+  if (!count()) return null;
+  if (selection.query === null) return {ids: selection.ids.join(",")};
+  return {query: textOf(selection.query), by_query: "1", except_ids: selection.except.join(",")};
+}
+
+export function count() {
+  return selection.query === null ? selection.ids.length : selection.total - selection.except.length;
+}
+
+export function startSelection() {
+  onContent(paint);
+  document.addEventListener("change", ({target}) => {
+    if (target.matches(".pick")) choose([target.value], target.checked);
+    else if (target.matches(".pick-page")) choose(findAll(".pick").map((box) => box.value), target.checked);
+  });
+  document.addEventListener("submit", ({target}) => target.matches("form[data-selection]") && fill(target));
+  onAct("select-matching", () => {
+    const list = find("#list");
+    keep({...NOTHING, query: list.dataset.query, total: Number(list.dataset.total)});
+  });
+  onAct("clear-selection", () => keep({...NOTHING}));
+}
+
+/** Give a form that acts on the selection its hidden fields; it reads a whole data-query, not the filter's text. */
+function fill({elements}) {
+  const isQuery = selection.query !== null;
+  // The ticked boxes of this page belong to the form too; its own field comes first.
+  const ids = elements.ids instanceof RadioNodeList ? elements.ids[0] : elements.ids;
+  ids.value = isQuery ? "" : selection.ids.join(",");
+  elements.query.value = isQuery ? selection.query : "";
+  elements.except_ids.value = isQuery ? selection.except.join(",") : "";
+}
+
+function choose(ids, isOn) {
+  const list = selection.query === null ? "ids" : "except";
+  const isAdded = (list === "ids") === isOn;
+  const rest = selection[list].filter((id) => !ids.includes(id));
+  keep({...selection, [list]: isAdded ? [...rest, ...ids] : rest});
+}
+
+function keep(changed) {
+  selection = changed;
+  tabStore.write("selection", count() ? changed : null);
+  paint();
+}
+
+const isSelected = (id) => (selection.query === null ? selection.ids.includes(id) : !selection.except.includes(id));
+
+function paint() {
+  const boxes = findAll(".pick");
+  for (const box of boxes) box.checked = isSelected(box.value);
+  const all = find(".pick-page");
+  if (all) {
+    const on = boxes.filter((box) => box.checked).length;
+    all.checked = on > 0 && on === boxes.length;
+    all.indeterminate = on > 0 && on < boxes.length;
+  }
+  const bar = find("#selection");
+  if (!bar) return;
+  bar.hidden = count() === 0;
+  find("[data-selection-count]", bar)?.replaceChildren(`${instances(count())} selected`);
+}
+
+/** The filter's text in a list's data-query ("q=env%3Aprod&group=3"). */
+function textOf(query) {
+  return new URLSearchParams(query).get("q") ?? "";
+}

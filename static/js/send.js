@@ -1,0 +1,172 @@
+// The Send Command dialog: opened over the list, filled from the selection, a row, an address or a former run.
+import {find, instances, isPlainClick, onAct, onContent, tabStore} from "./dom.js";
+import {count, selected} from "./selection.js";
+
+const TARGET_FIELDS = ["ids", "query", "by_query", "except_ids", "address", "expected_count"];
+const DRAFT_FIELDS = ["command", "interpreter", "working_directory", "timeout_s", "max_concurrency", "max_errors"];
+// A longer address is refused by servers on the way; then the server is asked by POST.
+const MAX_ADDRESS_CHARACTERS = 4000;
+
+let editor = null;
+let opener = null;
+let isSent = false;
+
+const dialog = () => find("#send");
+const form = () => find("#send-form");
+
+/** Open the dialog for the selection; without one, as it was left. */
+export function openSend() {
+  if (dialog()) open(selected());
+  else find("[data-act=send-one][href], [data-act=send][href]")?.click();
+}
+
+export function startSend() {
+  onContent(prepare);
+  onAct("send", (element, event) => openInstead(event, () => open(selected())));
+  onAct("send-one", (element, event) => openInstead(event, () => open({ids: element.dataset.instance})));
+  onAct("send-address", (element, event) => openInstead(event, () => open({address: ""}, {focus: "address"})));
+  onAct("send-link", (link, event) => openInstead(event, () => openLink(link)));
+  onAct("send-close", () => dialog()?.close());
+  document.addEventListener("input", ({target}) => target.form === form() && keepDraft());
+  document.addEventListener("change", ({target}) => {
+    if (target.form !== form()) return;
+    if (target.name === "command_type") editor?.setLanguage(target.value);
+    if (target.matches("[data-saved]")) useSaved(target);
+    if (target.name === "address") nameButton();
+  });
+  document.addEventListener("htmx:config:request", beforeSending);
+  document.addEventListener("htmx:before:request", ({target}) => target === form() && setBusy(true));
+  document.addEventListener("htmx:finally:request", ({target}) => target.id === "send-form" && setBusy(false));
+  document.addEventListener("htmx:after:request", ({target, detail}) => {
+    if (target === form() && detail.ctx.response.status < 400) sent();
+  });
+}
+
+// Without the dialog on the page, links go to the form's own page.
+function openInstead(event, open) {
+  if (!dialog() || !isPlainClick(event)) return;
+  event.preventDefault();
+  event.target.closest("details")?.removeAttribute("open");
+  open();
+}
+
+function open(targets, {focus = "editor"} = {}) {
+  if (dialog().open) return;
+  opener = document.activeElement;
+  if (isSent) renewKey();
+  // Nothing selected and nothing left from before: an address can still be typed.
+  if (!targets && !TARGET_FIELDS.some((name) => form().elements[name].value)) [targets, focus] = [{address: ""}, "address"];
+  if (targets) setTargets(targets);
+  dialog().showModal();
+  if (focus === "address") form().elements.address.focus();
+  else editor?.focus();
+}
+
+function setTargets(targets) {
+  for (const name of TARGET_FIELDS) form().elements[name].value = targets[name] ?? "";
+  find("[data-send-address]").hidden = targets.address === undefined;
+  // Until the server has said it, what was selected is what the button says.
+  nameButton(targets.ids ? targets.ids.split(",").length : targets.by_query ? count() : 0);
+  find("#send-targets").replaceChildren();
+  if (!targets.ids && !targets.by_query) return;
+  const query = new URLSearchParams(targets);
+  const address = form().dataset.targets;
+  const to = {source: find("#send-targets"), target: "#send-targets", swap: "innerHTML"};
+  if (String(query).length < MAX_ADDRESS_CHARACTERS) htmx.ajax("GET", `${address}?${query}`, to);
+  else htmx.ajax("POST", address, {...to, values: targets});
+}
+
+// A run or a saved command to send (again): the form's own page has it filled in; take the form from there.
+async function openLink(link) {
+  open({});
+  await htmx.ajax("GET", link.href, {source: link, target: "#send-form", select: "#send-form", swap: "outerHTML"});
+  isSent = false;
+}
+
+// ------------------------------------------------------------------ the form in the page
+
+function prepare(event) {
+  const textarea = find("textarea[data-editor]");
+  if (!textarea) {
+    editor = null;
+    return;
+  }
+  if (!textarea.hidden) enhance(textarea, event);
+  const shown = find("[data-count]", find("#send-targets"))?.dataset.count;
+  if (shown === undefined) return;
+  const elements = form().elements;
+  if (elements.by_query.value) elements.expected_count.value = shown;
+  nameButton(Number(shown));
+}
+
+function enhance(textarea, event) {
+  // Not over what the server filled in: a refused command, a run sent again.
+  if (!textarea.value.trim()) restoreDraft();
+  editor = ShellEditor.enhance(textarea, {
+    nonce: find("link[nonce]")?.nonce,
+    language: form().elements.command_type.value,
+    describedBy: textarea.getAttribute("aria-describedby") ?? "",
+  });
+  if (dialog()) dialog().onclose = () => opener?.isConnected && opener.focus();
+  const isAlone = !dialog();
+  if (isAlone || (dialog().open && event)) editor.focus();
+}
+
+function nameButton(number = 0) {
+  const address = form().elements.address.value.trim();
+  const to = number ? ` on ${instances(number)}` : address ? ` on ${address}` : "";
+  find("[data-send-count]").textContent = `Run${to}`;
+}
+
+function useSaved(select) {
+  const {type, text} = select.selectedOptions[0].dataset;
+  if (text === undefined) return;
+  form().elements.command_type.value = type;
+  editor.setLanguage(type);
+  editor.setValue(text);
+  editor.focus();
+  select.value = "";
+}
+
+// ------------------------------------------------------------------ sending
+
+function beforeSending(event) {
+  if (event.target !== form() || find("#panel")) return;
+  // A page without a place for the run: let the browser send the form and go to the run's page.
+  event.preventDefault();
+  setBusy(true);
+  form().submit();
+}
+
+function setBusy(isBusy) {
+  const button = find("[data-send-run]");
+  if (button) button.disabled = isBusy;
+}
+
+// The command and its targets stay in the form: change a word and run it again.
+function sent() {
+  isSent = true;
+  form().elements.keep_name.value = "";
+  dialog()?.close();
+}
+
+/** The key makes a double click one run; another run needs another key. */
+function renewKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(18));
+  form().elements.request_key.value = btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_");
+  isSent = false;
+}
+
+// ------------------------------------------------------------------ the draft, which outlives a lost session
+
+function keepDraft() {
+  const {elements} = form();
+  const draft = Object.fromEntries(DRAFT_FIELDS.map((name) => [name, elements[name].value]));
+  tabStore.write("draft", {...draft, command_type: elements.command_type.value});
+}
+
+function restoreDraft() {
+  const draft = tabStore.read("draft");
+  if (!draft) return;
+  for (const [name, value] of Object.entries(draft)) form().elements[name].value = value;
+}

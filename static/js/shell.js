@@ -1,0 +1,27 @@
+// The page's frame: which screen the navigation shows, menus that close, selects that send themselves.
+import {find, findAll, onContent} from "./dom.js";
+
+export function startShell() {
+  onContent(() => {
+    for (const link of findAll("nav[aria-label=Main] a")) {
+      // A run is open on the dashboard: the same screen as the list.
+      const isHere = link.pathname === (find(".dashboard") ? "/" : location.pathname);
+      if (isHere) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
+  });
+  document.addEventListener("click", ({target}) => {
+    for (const menu of findAll("details.menu[open]")) if (!menu.contains(target)) menu.open = false;
+  });
+  document.addEventListener("change", ({target}) => {
+    if (!target.matches("[data-submit-on-change]")) return;
+    // The address changes without the page being drawn again.
+    const {next} = target.form.elements;
+    if (next) next.value = location.pathname + location.search;
+    target.form.requestSubmit();
+  });
+  // An error page belongs into the main region at most, never into a part of it. 422 is a form with its errors.
+  document.addEventListener("htmx:response:error", ({detail: {ctx}}) => {
+    if (ctx.response.status !== 422 && ctx.target !== find("#main") && ctx.target !== "#main") ctx.swap = "none";
+  });
+}

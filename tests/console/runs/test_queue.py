@@ -1,0 +1,150 @@
+import threading
+import uuid
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from console.runs import queue
+from console.runs.models import Invocation, WorkerLease
+from instances.access.models import Grant
+from tests.support.runs import enlisted_worker, send
+
+pytestmark = pytest.mark.django_db
+
+
+def take(worker, slots=100):
+    return queue.claim(worker, slots=slots)
+
+
+def test_a_claim_takes_queued_invocations_in_order_under_a_new_fence():
+    run = send(3)
+    worker = enlisted_worker()
+    claims = take(worker, slots=2)
+    rows = list(run.invocations.order_by("ordinal"))
+    assert [claim.invocation_id for claim in claims] == [rows[0].pk, rows[1].pk]
+    assert [(row.status, row.owner, row.fence, row.attempt) for row in rows] == [
+        ("connecting", worker, 1, 1),
+        ("connecting", worker, 1, 1),
+        ("queued", None, 0, 0),
+    ]
+    run.refresh_from_db()
+    assert (run.status, run.counts) == ("running", {"connecting": 2, "queued": 1})
+
+
+def test_no_more_are_active_than_the_run_allows():
+    send(5, max_concurrency=2)
+    worker = enlisted_worker()
+    assert len(take(worker)) == 2
+    assert take(worker) == []
+    Invocation.objects.filter(status="connecting").first().__class__.objects.filter(ordinal=0).update(
+        status="succeeded"
+    )
+    assert len(take(worker)) == 1
+
+
+def test_a_large_run_does_not_keep_a_small_one_waiting():
+    send(100)
+    small = send(1)
+    claimed = take(enlisted_worker(), slots=10)
+    assert small.pk in {claim.run_id for claim in claimed}
+    assert len(claimed) == 10
+
+
+def test_more_errors_than_allowed_skip_the_rest():
+    run = send(4, max_errors=1)
+    run.invocations.filter(ordinal__lt=2).update(status="failed")
+    queue.refresh_counts(run)
+    assert take(enlisted_worker()) == []
+    assert set(run.invocations.filter(ordinal__gte=2).values_list("status", "reason")) == {("skipped", "max_errors")}
+    run.refresh_from_db()
+    assert run.has_ended
+
+
+def test_as_many_errors_as_allowed_do_not():
+    run = send(3, max_errors=1)
+    run.invocations.filter(ordinal=0).update(status="failed")
+    queue.refresh_counts(run)
+    assert len(take(enlisted_worker())) == 2
+
+
+def test_a_sender_who_lost_the_right_has_the_rest_skipped():
+    run = send(2)
+    Grant.objects.filter(user=run.actor).delete()
+    assert take(enlisted_worker()) == []
+    assert set(run.invocations.values_list("reason", flat=True)) == {"not_permitted"}
+
+
+def test_a_dead_workers_unsent_invocations_are_queued_again_and_sent_ones_are_lost():
+    run = send(3)
+    dead = uuid.uuid4()
+    queue.enlist(dead)
+    take(dead)
+    run.invocations.filter(ordinal=1).update(start_sent_at=timezone.now())
+    run.invocations.filter(ordinal=2).update(status="running", start_sent_at=timezone.now())
+    assert queue.reap(enlisted_worker()) == queue.LeftBehind(requeued=1, lost=2)
+    rows = list(run.invocations.order_by("ordinal").values_list("status", "reason", "fence", "owner"))
+    assert rows == [("queued", "", 2, None), ("lost", "console_restarted", 2, None), ("lost", "console_restarted", 2, None)]
+    assert not WorkerLease.objects.filter(pk=dead).exists()
+
+
+def test_a_dead_workers_unsent_invocation_that_was_to_be_stopped_is_cancelled():
+    run = send(1)
+    dead = uuid.uuid4()
+    queue.enlist(dead)
+    take(dead)
+    run.invocations.update(stop_requested_at=timezone.now())
+    queue.reap(enlisted_worker())
+    assert run.invocations.get().status == "cancelled"
+
+
+def test_a_live_workers_invocations_are_left_alone():
+    send(2)
+    other = enlisted_worker()
+    take(other)
+    assert queue.reap(enlisted_worker()) == queue.LeftBehind()
+    assert set(Invocation.objects.values_list("owner", flat=True)) == {other}
+
+
+@pytest.mark.parametrize("change", [{"expires_ns": 0}, {"boot_id": "another boot"}])
+def test_a_lease_that_is_over_or_of_another_boot_is_dead_although_its_lock_is_held(change):
+    worker = enlisted_worker()
+    WorkerLease.objects.filter(pk=worker).update(**change)
+    assert queue.is_dead(WorkerLease.objects.get(pk=worker))
+
+
+def test_an_owner_without_any_lease_is_dead_too():
+    send(1)
+    worker = enlisted_worker()
+    take(worker)
+    WorkerLease.objects.filter(pk=worker).delete()
+    assert queue.reap(enlisted_worker()).requeued == 1
+
+
+def test_a_worker_taken_for_dead_learns_it_when_it_renews():
+    worker = enlisted_worker()
+    assert queue.renew(worker)
+    queue.discharge(worker)
+    assert not queue.renew(worker)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_racing_workers_never_share_an_invocation_nor_exceed_the_limit():
+    run = send(40, max_concurrency=25)
+    workers = [enlisted_worker() for _ in range(4)]
+    claims: list[queue.Claim] = []
+
+    def race(worker):
+        try:
+            for _ in range(5):
+                claims.extend(queue.claim(worker, slots=3))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=race, args=(worker,)) for worker in workers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert len(claims) == len({claim.invocation_id for claim in claims}) == 25
+    assert run.invocations.filter(status="connecting").count() == 25

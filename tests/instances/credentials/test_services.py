@@ -1,0 +1,366 @@
+import dataclasses
+
+import pytest
+from django.core.exceptions import ValidationError
+
+from instances.access.models import Role
+from instances.access.rules import NotAllowed
+from instances.audit.models import AuditEntry
+from instances.credentials import services
+from instances.credentials.models import Credential, CredentialSuspension, GroupCredential
+from instances.engine.types import KeyAuth, PasswordAuth
+from tests.instances.credentials.keys import PASSPHRASE, key_pair
+from tests.support.factories import CredentialFactory, GroupFactory, InstanceFactory, UserFactory
+
+pytestmark = pytest.mark.django_db
+CANARY = "canary-91c4-never-shown"
+
+
+@pytest.fixture
+def administrator():
+    return UserFactory(role=Role.ADMINISTRATOR)
+
+
+def add(actor, **changes):
+    values = {"name": "db", "kind": "password", "user_name": "deploy", "secret": "correct horse", **changes}
+    return services.add_credential(actor, **values)
+
+
+def refused(error):
+    return error.value.message_dict
+
+
+# ------------------------------------------------------------------ keep
+
+
+def test_a_password_comes_back_for_signing_in(administrator):
+    credential = add(administrator)
+    assert services.auth_of(credential) == PasswordAuth("deploy", "correct horse")
+    assert services.auth_of(credential, "root").user == "root"
+
+
+@pytest.mark.parametrize(
+    ("kind", "form"),
+    # ssh-keygen writes ed25519 keys in OpenSSH's own form only.
+    [("ed25519", "RFC4716"), *((kind, form) for kind in ("rsa", "ecdsa") for form in ("RFC4716", "PEM", "PKCS8"))],
+)
+def test_a_key_is_kept_with_the_fingerprint_of_its_public_half(administrator, kind, form):
+    pair = key_pair(kind, form=form)
+    credential = add(administrator, kind="key", secret=pair.private)
+    assert credential.fingerprint == pair.fingerprint
+    assert services.auth_of(credential) == KeyAuth("deploy", pair.private.encode(), None)
+
+
+@pytest.mark.parametrize(("kind", "form"), [("ed25519", "RFC4716"), ("rsa", "PEM"), ("rsa", "PKCS8")])
+def test_an_encrypted_key_is_kept_with_its_passphrase(administrator, kind, form):
+    pair = key_pair(kind, form=form, passphrase=PASSPHRASE)
+    credential = add(administrator, kind="key", secret=pair.private, passphrase=PASSPHRASE)
+    assert credential.fingerprint == pair.fingerprint
+    assert services.auth_of(credential) == KeyAuth("deploy", pair.private.encode(), PASSPHRASE)
+
+
+@pytest.mark.parametrize(("kind", "form"), [("ed25519", "RFC4716"), ("rsa", "PEM"), ("rsa", "PKCS8")])
+@pytest.mark.parametrize(("passphrase", "told"), [("wrong", "does not open"), ("", "enter its passphrase")])
+def test_a_wrong_passphrase_is_told_beside_the_passphrase(administrator, kind, form, passphrase, told):
+    pair = key_pair(kind, form=form, passphrase=PASSPHRASE)
+    with pytest.raises(ValidationError) as error:
+        add(administrator, kind="key", secret=pair.private, passphrase=passphrase)
+    assert told in refused(error)["passphrase"][0]
+    assert not Credential.objects.exists()
+
+
+def test_a_key_pasted_in_a_browser_is_kept_with_its_own_line_ends(administrator):
+    pair = key_pair()
+    pasted = "\r\n" + pair.private.replace("\n", "\r\n").rstrip()
+    assert services.auth_of(add(administrator, kind="key", secret=pasted)).key == pair.private.encode()
+
+
+@pytest.mark.parametrize(
+    ("secret", "told"),
+    [
+        ("", "Paste the private key"),
+        ("  \n", "Paste the private key"),
+        ("not a key", "not a private key"),
+        ("PuTTY-User-Key-File-3: ssh-ed25519\n…", "puttygen"),
+        (key_pair().public, "public half"),
+        (key_pair().private[:200], "not a private key"),
+        ("x" * 70_000, "too long"),
+    ],
+)
+def test_what_is_no_private_key_is_refused_with_the_reason(administrator, secret, told):
+    with pytest.raises(ValidationError) as error:
+        add(administrator, kind="key", secret=secret)
+    assert told in refused(error)["secret"][0]
+
+
+@pytest.mark.parametrize("secret", ["", "two\nlines", "carriage\rreturn", "nul\0"])
+def test_an_unusable_password_is_refused(administrator, secret):
+    with pytest.raises(ValidationError) as error:
+        add(administrator, secret=secret)
+    assert "secret" in refused(error)
+
+
+def test_a_password_is_kept_with_its_spaces(administrator):
+    assert services.auth_of(add(administrator, secret=" two words ")).password == " two words "
+
+
+@pytest.mark.parametrize(
+    "user_name",
+    ["", "-oProxyCommand=touch", "a b", "a\nb", "root;id", "$(id)", "`id`", "a/b", "a:b", "%h", "x" * 65, "ü", "a\n"],
+)
+def test_a_user_name_that_could_be_read_as_something_else_is_refused(administrator, user_name):
+    with pytest.raises(ValidationError) as error:
+        add(administrator, user_name=user_name)
+    assert "user_name" in refused(error)
+
+
+@pytest.mark.parametrize("user_name", ["root", "ana.b", "a-b", "a_b", "ana@corp.example", "CORP\\ana", "x" * 64])
+def test_user_names_in_use_are_taken(administrator, user_name):
+    assert add(administrator, user_name=user_name).user_name == user_name
+
+
+@pytest.mark.parametrize("name", ["", "   ", "a\nb", "x" * 81])
+def test_an_unusable_name_is_refused(administrator, name):
+    with pytest.raises(ValidationError) as error:
+        add(administrator, name=name)
+    assert "name" in refused(error)
+
+
+def test_a_name_is_given_once(administrator):
+    add(administrator)
+    with pytest.raises(ValidationError) as error:
+        add(administrator)
+    assert "taken" in refused(error)["name"][0]
+
+
+def test_a_password_has_no_passphrase_and_a_kind_is_one_of_two(administrator):
+    with pytest.raises(ValidationError) as error:
+        add(administrator, passphrase="x")
+    assert "passphrase" in refused(error)
+    with pytest.raises(ValidationError) as error:
+        add(administrator, kind="agent")
+    assert "kind" in refused(error)
+
+
+# ------------------------------------------------------------------ change
+
+
+def change(actor, credential, **changes):
+    values = {"name": credential.name, "user_name": credential.user_name, **changes}
+    return services.change_credential(actor, credential=credential, **values)
+
+
+def test_an_empty_secret_keeps_the_stored_one(administrator):
+    credential = change(administrator, add(administrator), name="renamed")
+    assert (credential.name, credential.version) == ("renamed", 1)
+    assert services.auth_of(credential).password == "correct horse"
+
+
+def test_a_new_secret_or_user_name_raises_the_version(administrator):
+    credential = change(administrator, add(administrator), secret="another")
+    assert (services.auth_of(credential).password, credential.version) == ("another", 2)
+    credential = change(administrator, credential, user_name="root")
+    assert (services.auth_of(credential), credential.version) == (PasswordAuth("root", "another"), 3)
+
+
+def test_a_new_key_leaves_the_former_passphrase_behind(administrator):
+    former = key_pair(passphrase=PASSPHRASE)
+    credential = add(administrator, kind="key", secret=former.private, passphrase=PASSPHRASE)
+    credential = change(administrator, credential, secret=key_pair("ecdsa").private)
+    assert services.auth_of(credential).passphrase is None
+    assert credential.fingerprint == key_pair("ecdsa").fingerprint
+
+
+def test_a_passphrase_alone_is_refused(administrator):
+    credential = add(administrator, kind="key", secret=key_pair().private)
+    with pytest.raises(ValidationError) as error:
+        change(administrator, credential, passphrase="x")
+    assert "passphrase" in refused(error)
+
+
+def test_of_two_changes_at_once_the_second_is_told(administrator):
+    first = add(administrator)
+    second = Credential.objects.get(pk=first.pk)
+    change(administrator, first, secret="one")
+    with pytest.raises(ValidationError, match="meanwhile"):
+        change(administrator, second, secret="two")
+    second.refresh_from_db()
+    assert services.auth_of(second).password == "one"
+
+
+def test_deleting_leaves_its_instances_without(administrator):
+    credential = add(administrator)
+    group, instance = GroupFactory(), InstanceFactory(credential=credential)
+    services.attach_to_group(administrator, credential=credential, group=group)
+    services.delete_credential(administrator, credential=credential)
+    instance.refresh_from_db()
+    assert instance.credential_id is None
+    assert not GroupCredential.objects.exists()
+
+
+# ------------------------------------------------------------------ attach and find
+
+
+def test_the_most_specific_credential_wins(administrator, django_assert_num_queries):
+    default, own = CredentialFactory(), CredentialFactory()
+    group = GroupFactory()
+    services.attach_to_group(administrator, credential=default, group=group)
+    inherits, has_own = InstanceFactory(group=group), InstanceFactory(group=group)
+    services.attach(administrator, credential=own, instances=[has_own])
+    lonely, elsewhere = InstanceFactory(), InstanceFactory(group=GroupFactory())
+    instances = [inherits, has_own, lonely, elsewhere]
+    for instance in instances:
+        instance.refresh_from_db()
+    with django_assert_num_queries(2):
+        found = services.credentials_for(instances)
+    assert found == {inherits.pk: default, has_own.pk: own, lonely.pk: None, elsewhere.pk: None}
+    assert services.credential_for(has_own) == own
+
+
+def test_taking_the_own_credential_away_brings_the_groups_back(administrator):
+    default, group = CredentialFactory(), GroupFactory()
+    services.attach_to_group(administrator, credential=default, group=group)
+    instance = InstanceFactory(group=group, credential=CredentialFactory())
+    services.attach(administrator, credential=None, instances=[instance])
+    instance.refresh_from_db()
+    assert services.credential_for(instance) == default
+
+
+def test_a_groups_default_is_replaced_and_taken_away(administrator):
+    group, first, second = GroupFactory(), CredentialFactory(), CredentialFactory()
+    for credential in (first, second):
+        services.attach_to_group(administrator, credential=credential, group=group)
+    assert GroupCredential.objects.get().credential == second
+    services.attach_to_group(administrator, credential=None, group=group)
+    assert not GroupCredential.objects.exists()
+
+
+# ------------------------------------------------------------------ refused credentials
+
+
+def test_the_second_failure_suspends_on_that_instance_only():
+    credential = CredentialFactory()
+    instance, other = InstanceFactory(credential=credential), InstanceFactory(credential=credential)
+    services.note_failure(credential_id=credential.pk, instance=instance)
+    assert not services.is_suspended(credential, instance)
+    services.note_failure(credential_id=credential.pk, instance=instance)
+    assert services.is_suspended(credential, instance)
+    assert not services.is_suspended(credential, other)
+    assert services.suspended_on(services.credentials_for([instance, other])) == {instance.pk}
+
+
+def test_a_suspension_concerns_only_the_credential_in_use():
+    former, now = CredentialFactory(), CredentialFactory()
+    instance = InstanceFactory(credential=now)
+    for _ in range(2):
+        services.note_failure(credential_id=former.pk, instance=instance)
+    assert services.suspended_on({instance.pk: now}) == set()
+
+
+def test_a_success_forgets_the_failure_before():
+    credential = CredentialFactory()
+    instance = InstanceFactory(credential=credential)
+    services.note_failure(credential_id=credential.pk, instance=instance)
+    services.note_successes([instance.pk])
+    services.note_failure(credential_id=credential.pk, instance=instance)
+    assert not services.is_suspended(credential, instance)
+    services.note_success(credential_id=credential.pk, instance=instance)
+    assert not CredentialSuspension.objects.exists()
+
+
+def test_a_new_version_is_tried_again_and_counted_anew(administrator):
+    credential = add(administrator)
+    instance = InstanceFactory(credential=credential)
+    for _ in range(2):
+        services.note_failure(credential_id=credential.pk, instance=instance)
+    credential = change(administrator, credential, secret="another")
+    assert not services.is_suspended(credential, instance)
+    services.note_failure(credential_id=credential.pk, instance=instance, version=1)
+    services.note_failure(credential_id=credential.pk, instance=instance, version=2)
+    assert not services.is_suspended(credential, instance)
+    services.note_failure(credential_id=credential.pk, instance=instance, version=2)
+    assert services.is_suspended(credential, instance)
+
+
+def test_a_failure_of_a_deleted_credential_counts_for_nothing():
+    services.note_failure(credential_id=12345, instance=InstanceFactory())
+    assert not CredentialSuspension.objects.exists()
+
+
+def test_an_operator_has_a_suspended_credential_tried_again():
+    credential = CredentialFactory()
+    instance = InstanceFactory(credential=credential)
+    for _ in range(2):
+        services.note_failure(credential_id=credential.pk, instance=instance)
+    services.resume(UserFactory(role=Role.OPERATOR), instance=instance)
+    assert not services.is_suspended(credential, instance)
+    assert AuditEntry.objects.filter(action="resume_credential", subject=instance.name).exists()
+    with pytest.raises(NotAllowed):
+        services.resume(UserFactory(role=Role.VIEWER), instance=instance)
+
+
+# ------------------------------------------------------------------ who may, and what is told
+
+
+@pytest.mark.parametrize(
+    "who",
+    [
+        {"role": Role.OPERATOR},
+        {"role": Role.VIEWER},
+        {"role": None},
+        {"role": Role.ADMINISTRATOR, "is_active": False},
+    ],
+)
+def test_only_administrators_manage_credentials(who):
+    user, credential, group = UserFactory(**who), CredentialFactory(), GroupFactory()
+    calls = [
+        lambda: add(user),
+        lambda: change(user, credential, name="x"),
+        lambda: services.delete_credential(user, credential=credential),
+        lambda: services.attach(user, credential=credential, instances=[InstanceFactory()]),
+        lambda: services.attach_to_group(user, credential=credential, group=group),
+    ]
+    for call in calls:
+        with pytest.raises(NotAllowed):
+            call()
+    assert not AuditEntry.objects.exists()
+
+
+def test_who_administers_one_group_does_not_reach_the_credentials_of_all():
+    group = GroupFactory()
+    user = UserFactory(role=Role.ADMINISTRATOR, role_group=group)
+    with pytest.raises(NotAllowed):
+        services.attach(user, credential=CredentialFactory(), instances=[InstanceFactory(group=group)])
+
+
+def test_the_secret_is_in_no_audit_entry_log_or_repr(administrator, caplog):
+    caplog.set_level("DEBUG")
+    pair = key_pair(passphrase=CANARY)
+    credential = add(administrator, secret=CANARY)
+    change(administrator, credential, secret=CANARY + "2")
+    key = add(administrator, name="key", kind="key", secret=pair.private, passphrase=CANARY)
+    with pytest.raises(ValidationError) as error:
+        add(administrator, name="bad", kind="key", secret=CANARY, passphrase=CANARY)
+    services.delete_credential(administrator, credential=Credential.objects.get(pk=key.pk))
+    told = [repr(entry.details) + entry.subject for entry in AuditEntry.objects.all()]
+    auth = services.auth_of(Credential.objects.get(pk=credential.pk))
+    told += [caplog.text, repr(credential), repr(auth), str(error.value), repr(dataclasses.replace(auth, user="x"))]
+    body = pair.private.splitlines()[3]
+    assert not [text for text in told if CANARY in text or body in text]
+
+
+def test_every_change_is_recorded(administrator):
+    credential = change(administrator, add(administrator), user_name="root")
+    group, instance = GroupFactory(), InstanceFactory()
+    services.attach(administrator, credential=credential, instances=[instance])
+    services.attach_to_group(administrator, credential=credential, group=group)
+    services.attach(administrator, credential=None, instances=[instance])
+    services.delete_credential(administrator, credential=credential)
+    assert list(AuditEntry.objects.order_by("pk").values_list("action", flat=True)) == [
+        "add_credential",
+        "change_credential",
+        "attach_credential",
+        "attach_credential",
+        "detach_credential",
+        "delete_credential",
+    ]

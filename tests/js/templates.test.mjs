@@ -1,0 +1,34 @@
+// What a strict Content-Security-Policy forbids is not in the templates, and every icon used exists.
+import assert from "node:assert/strict";
+import {readFileSync, readdirSync} from "node:fs";
+import {test} from "node:test";
+
+const root = new URL("../../", import.meta.url);
+const templates = readdirSync(new URL("templates", root), {recursive: true})
+  .filter((name) => name.endsWith(".html"))
+  .map((name) => [name, readFileSync(new URL(`templates/${name}`, root), "utf8")]);
+
+const FORBIDDEN = {
+  "hx-on": /\bhx-on[:=]/,
+  "a js: value": /["']\s*(?:js|javascript):/,
+  "a trigger filter": /hx-trigger="[^"]*\[/,
+  "an event attribute": /\son(?:click|change|submit|input|load|error)=/,
+  "an inline style": /\sstyle=|<style/,
+  "an inline script": /<script(?![^>]*\ssrc=)/,
+  "an address elsewhere": /(?:src|href)="https?:/,
+};
+
+for (const [what, pattern] of Object.entries(FORBIDDEN)) {
+  test(`no template has ${what}`, () => {
+    assert.deepEqual(templates.filter(([, text]) => pattern.test(text)).map(([name]) => name), []);
+  });
+}
+
+test("every icon is in the sprite", () => {
+  const sprite = readFileSync(new URL("static/vendor/icons.svg", root), "utf8");
+  const python = readFileSync(new URL("console/templatetags/muster.py", root), "utf8");
+  const inTemplates = templates.flatMap(([, text]) => [...text.matchAll(/{% icon "([\w-]+)" %}/g)]);
+  const inLooks = [...python.matchAll(/Look\("[^"]+", "([\w-]+)"\)/g)];
+  const missing = [...inTemplates, ...inLooks].map(([, name]) => name).filter((name) => !sprite.includes(`id="${name}"`));
+  assert.deepEqual([...new Set(missing)], []);
+});

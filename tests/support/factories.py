@@ -1,0 +1,114 @@
+"""Makes the rows tests start from, through factory_boy; what a test does not name gets a sensible value."""
+
+import base64
+import dataclasses
+import hashlib
+import itertools
+from typing import Any
+
+import factory
+from django.utils import timezone
+
+from console.members.models import User
+from instances.access.models import Grant, Group, Role
+from instances.credentials.models import Credential, CredentialKind, GroupCredential
+from instances.host_keys.models import HostKey, HostKeyState
+from instances.inventory.models import Instance, Tag
+
+_numbers = itertools.count(1)
+
+
+class GroupFactory(factory.django.DjangoModelFactory[Group]):
+    class Meta:
+        model = Group
+
+    name = factory.Sequence(lambda n: f"group-{n}")
+
+
+class UserFactory(factory.django.DjangoModelFactory[User]):
+    """A user; ``role`` grants a role, in ``role_group`` or (without one) everywhere; ``role=None`` grants nothing.
+
+    The password is unusable: sign in with ``client.force_login``.
+    """
+
+    class Meta:
+        model = User
+        skip_postgeneration_save = True
+
+    role = Role.ADMINISTRATOR
+    role_group = None
+    username = factory.Sequence(lambda n: f"user-{n}")
+    password = "!"
+
+    @classmethod
+    def _create(cls, model_class: type[User], *args: Any, **kwargs: Any) -> User:
+        role, group = kwargs.pop("role"), kwargs.pop("role_group")
+        user = super()._create(model_class, *args, **kwargs)
+        if role is not None:
+            Grant.objects.create(user=user, role=role, group=group)
+        return user
+
+
+class CredentialFactory(factory.django.DjangoModelFactory[Credential]):
+    """A password credential whose secret is not sealed; tests that sign in make theirs through the service."""
+
+    class Meta:
+        model = Credential
+
+    name = factory.Sequence(lambda n: f"credential-{n}")
+    kind = CredentialKind.PASSWORD
+    user_name = "deploy"
+
+
+class GroupCredentialFactory(factory.django.DjangoModelFactory[GroupCredential]):
+    class Meta:
+        model = GroupCredential
+
+    group = factory.SubFactory(GroupFactory)
+    credential = factory.SubFactory(CredentialFactory)
+
+
+class InstanceFactory(factory.django.DjangoModelFactory[Instance]):
+    """An instance; ``tags={"env": "prod"}`` adds its tags."""
+
+    class Meta:
+        model = Instance
+        skip_postgeneration_save = True
+
+    name = factory.Sequence(lambda n: f"instance-{n}")
+    address = factory.Sequence(lambda n: f"10.{n // 65536 % 256}.{n // 256 % 256}.{n % 256}")
+
+    @factory.post_generation
+    def tags(self, create: bool, extracted: dict[str, str] | None, **_: Any) -> None:
+        for key, value in (extracted or {}).items():
+            Tag.objects.create(instance=self, key=key, value=value)
+
+
+class HostKeyFactory(factory.django.DjangoModelFactory[HostKey]):
+    """A host key with made-up but well-formed ed25519 data; trusted unless told."""
+
+    class Meta:
+        model = HostKey
+
+    instance = factory.SubFactory(InstanceFactory)
+    state = HostKeyState.TRUSTED
+    algorithm = "ssh-ed25519"
+    data = factory.LazyFunction(lambda: host_key_data(next(_numbers)))
+    fingerprint = factory.LazyAttribute(lambda key: fingerprint_of(key.data))
+    trusted_at = factory.LazyAttribute(lambda key: timezone.now() if key.state == HostKeyState.TRUSTED else None)
+
+
+def host_key_data(number: int) -> bytes:
+    """Return the wire form of an ed25519 public key that differs with the number."""
+    name, point = b"ssh-ed25519", hashlib.sha256(str(number).encode()).digest()
+    return b"".join(len(part).to_bytes(4, "big") + part for part in (name, point))
+
+
+def fingerprint_of(data: bytes) -> str:
+    """Return ``SHA256:…`` as OpenSSH prints it."""
+    return "SHA256:" + base64.b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
+
+
+def allow_localhost(settings: Any) -> None:
+    """Let the console's own machine be an instance, for one test; ``settings`` is pytest-django's fixture."""
+    settings.ENV = dataclasses.replace(settings.ENV, allow_localhost=True)

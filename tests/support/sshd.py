@@ -1,0 +1,168 @@
+"""A real OpenSSH server in a temporary folder: one server, many instances, as every 127.x.y.z reaches it."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from instances.engine.types import HostKey, KeyAuth, Target
+
+SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+START_S = 10.0
+
+
+class Sshd:
+    """One running server; options are sshd_config words, such as ``MaxStartups="2:100:3"``."""
+
+    def __init__(self, folder: Path, **options: str) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.log_path = folder / "sshd.log"
+        for name in ("host_key", "user_key"):
+            subprocess.run(
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(folder / name)], check=True
+            )
+        self.host_key = HostKey.parse((folder / "host_key.pub").read_text())
+        self.user_key = (folder / "user_key").read_bytes()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._options = {
+            "PidFile": "none",
+            "HostKey": str(folder / "host_key"),
+            "AuthorizedKeysFile": str(folder / "user_key.pub"),
+            "StrictModes": "no",
+            "UsePAM": "no",
+            "PasswordAuthentication": "no",
+            "KbdInteractiveAuthentication": "no",
+            "PermitRootLogin": "prohibit-password",
+            "LogLevel": "INFO",
+            "MaxStartups": "500:30:1000",
+        } | options
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it and wait until the port answers."""
+        if os.geteuid() == 0:
+            Path("/run/sshd").mkdir(exist_ok=True)
+        config = self.folder / "sshd_config"
+        config.write_text("".join(f"{name} {value}\n" for name, value in self._options.items()))
+        assert SSHD is not None
+        before = self.log().count("Server listening") if self.log_path.exists() else 0
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                [SSHD, "-D", "-e", "-f", str(config), "-p", str(self.port), "-o", "ListenAddress=0.0.0.0"],
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+            )
+        ends_at = time.monotonic() + START_S
+        while self.log().count("Server listening") <= before:
+            if self._process.poll() is not None or time.monotonic() > ends_at:
+                raise RuntimeError(f"sshd did not start: {self.log()}")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End the server and the connections it still has."""
+        if self._process is None:
+            return
+        children = _children(self._process.pid)
+        for pid in (self._process.pid, *children):
+            try:
+                os.kill(pid, 15)
+            except ProcessLookupError:
+                continue
+        self._process.wait(10)
+        self._process = None
+
+    def log(self) -> str:
+        """Everything the server wrote."""
+        return self.log_path.read_text(errors="replace")
+
+    @property
+    def accepted(self) -> int:
+        """How many sign-ins succeeded."""
+        return self.log().count("Accepted ")
+
+    def target(self, number: int = 1, *, user: str = "", **changes: Any) -> Target:
+        """The number-th instance; changes replace fields of the target."""
+        address = f"127.1.{number // 250}.{number % 250 + 1}"
+        user = user or pwd.getpwuid(os.geteuid()).pw_name
+        fields: dict[str, Any] = {
+            "key": (self.port, address, user),
+            "name": f"instance-{number}",
+            "address": address,
+            "port": self.port,
+            "auth": KeyAuth(user, self.user_key),
+            "host_keys": (self.host_key,),
+        }
+        return Target(**(fields | changes))
+
+
+@contextmanager
+def running_sshd(**options: str) -> Iterator[Sshd]:
+    """Start a server for the block."""
+    folder = Path(tempfile.mkdtemp(prefix="muster-sshd-"))
+    # Ordinary users must be able to read the authorized key.
+    folder.chmod(0o755)
+    server = Sshd(folder, **options)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def ordinary_user(name: str, shell: str = "/bin/bash") -> Iterator[str]:
+    """Make a user with a home of its own for the block; needs root."""
+    subprocess.run(["userdel", "-r", "-f", name], check=False, capture_output=True)
+    # "*" is no password, yet not a locked account, which sshd would refuse without PAM.
+    subprocess.run(["useradd", "-m", "-K", "UMASK=022", "-s", shell, "-p", "*", name], check=True, capture_output=True)
+    try:
+        yield name
+    finally:
+        for process in marked_by("USER", name):
+            try:
+                os.kill(process, 9)
+            except ProcessLookupError:
+                continue
+        subprocess.run(["userdel", "-r", "-f", name], check=False, capture_output=True)
+
+
+def marked_by(name: str, value: str) -> list[int]:
+    """The living processes whose environment has this variable: the host's own view, without the engine's code."""
+    found = []
+    wanted = f"{name}={value}".encode()
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            environment = (folder / "environ").read_bytes()
+            state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if wanted in environment.split(b"\0") and state not in "ZX":
+            found.append(int(folder.name))
+    return found
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as sock:
+        sock.bind(("0.0.0.0", 0))
+        return int(sock.getsockname()[1])
+
+
+def _children(pid: int) -> list[int]:
+    done = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
+    return [int(word) for word in done.stdout.split()]
