@@ -17,6 +17,7 @@ export function count() {
 }
 
 export function startSelection() {
+  adopt();
   onContent(paint);
   document.addEventListener("change", ({target}) => {
     if (target.matches(".pick")) choose([target.value], target.checked);
@@ -28,6 +29,12 @@ export function startSelection() {
     keep({...NOTHING, query: list.dataset.query, total: Number(list.dataset.total)});
   });
   onAct("clear-selection", () => keep({...NOTHING}));
+}
+
+/** Take over what was ticked before this script ran; boxes are autocomplete=off, so it was a person, not the browser. */
+function adopt() {
+  const ticked = findAll(".pick").filter((box) => box.checked && !isSelected(box.value));
+  if (ticked.length) choose(ticked.map((box) => box.value), true);
 }
 
 /** Give a form that acts on the selection its hidden fields; it reads a whole data-query, not the filter's text. */

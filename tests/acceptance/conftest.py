@@ -1,0 +1,128 @@
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.support.console import PASSWORD, Console, running_console
+from tests.support.sshd import Sshd, ordinary_user, running_sshd
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+# A refused form answers 422, and a browser logs every 4xx; the pages themselves must log nothing.
+EXPECTED_CONSOLE = ("status of 422",)
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "acceptance" in item.nodeid:
+            item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args):
+    switches = (
+        "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+        "--disable-component-update --disable-sync"
+    )
+    return {**browser_type_launch_args, "executable_path": CHROMIUM, "args": switches.split()}
+
+
+@pytest.fixture(scope="session")
+def browser_context_args(browser_context_args):
+    return {**browser_context_args, "viewport": {"width": 1440, "height": 900}, "reduced_motion": "reduce"}
+
+
+@pytest.fixture
+def page(page: Page) -> Iterator[Page]:
+    """A page whose test fails on any console error, page error or violation of the content security policy."""
+    yield from watched(page)
+
+
+def watched(page: Page) -> Iterator[Page]:
+    bad: list[str] = []
+    page.on("pageerror", lambda error: bad.append(f"page error: {error}"))
+    page.on("console", lambda message: _note(bad, message))
+    page.add_init_script(
+        "document.addEventListener('securitypolicyviolation',"
+        " e => console.error('CSP: ' + e.violatedDirective + ' ' + e.blockedURI))"
+    )
+    page.set_default_timeout(10_000)
+    yield page
+    assert not bad, bad
+
+
+def _note(bad, message):
+    if message.type == "error" and not any(known in message.text for known in EXPECTED_CONSOLE):
+        bad.append(f"console: {message.text}")
+
+
+@pytest.fixture(scope="session")
+def sshd() -> Iterator[Sshd]:
+    with running_sshd() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def remote_user() -> Iterator[str]:
+    with ordinary_user("musteracc") as name:
+        yield name
+
+
+@pytest.fixture(scope="session")
+def console() -> Iterator[Console]:
+    with running_console() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def fleet(console: Console, sshd: Sshd, remote_user: str) -> list[str]:
+    """Three instances that are reached through the one sshd, with a credential and trusted host keys."""
+    script = SEED.format(key=sshd.user_key.decode(), user=remote_user, port=sshd.port, host_key=sshd.host_key.line)
+    return console.manage("shell", "-v", "0", "-c", script).split()
+
+
+SEED = """
+from console.members.models import User
+from instances.credentials import services as credentials
+from instances.credentials.models import CredentialKind
+from instances.engine.types import HostKey as Presented
+from instances.host_keys import services as host_keys
+from instances.inventory import services as inventory
+from instances.inventory.models import Instance
+admin = User.objects.get(username="admin")
+key = credentials.add_credential(admin, name="fleet", kind=CredentialKind.KEY, user_name={user!r}, secret={key!r},
+                                 passphrase="")
+for number in range(1, 4):
+    Instance.objects.create(name=f"web-{{number:02}}", address=f"127.3.0.{{number}}", port={port}, credential=key)
+for instance in Instance.objects.all():
+    row = host_keys.note_presented(instance, Presented.parse({host_key!r}))
+    host_keys.trust(admin, host_keys=[row])
+    print(instance.name)
+"""
+
+
+@pytest.fixture
+def signed_in(page: Page, console: Console, fleet: list[str]) -> Page:
+    """A page on the dashboard, signed in as the administrator, with the fleet in the list."""
+    sign_in(page, console)
+    return page
+
+
+def sign_in(page: Page, console: Console, name: str = "admin", password: str = PASSWORD) -> None:
+    page.goto(f"{console.url}/sign-in/")
+    page.get_by_label("User name").fill(name)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Instances")).to_be_visible()
+
+
+@pytest.fixture
+def second_viewer(browser: Browser, browser_context_args, console: Console) -> Iterator[Page]:
+    """Another browser, signed in as the same person."""
+    context = browser.new_context(**browser_context_args)
+    for page in watched(context.new_page()):
+        sign_in(page, console)
+        yield page
+    context.close()
