@@ -1,7 +1,9 @@
 """Owns Check now: the worker takes requested checks, connects, and writes what it found."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from console.worker.learnt import Learnt
@@ -32,6 +34,9 @@ def _claim() -> list[tuple[int, Target, int | None]]:
     if not instances:
         return []
     targets, owned = targets_of(instances), credentials.credentials_for(instances)
+    # A suspended credential is not offered by a check either: its failures are what locks the console out.
+    for pk in credentials.suspended_on(owned):
+        targets[pk] = replace(targets[pk], auth=None)
     return [(i.pk, targets[i.pk], getattr(owned.get(i.pk), "pk", None)) for i in instances]
 
 

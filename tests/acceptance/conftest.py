@@ -46,7 +46,7 @@ def watched(page: Page) -> Iterator[Page]:
     page.on("console", lambda message: _note(bad, message))
     page.add_init_script(
         "document.addEventListener('securitypolicyviolation',"
-        " e => console.error('CSP: ' + e.violatedDirective + ' ' + e.blockedURI))"
+        " e => console.error('CSP: ' + e.violatedDirective + ' ' + e.blockedURI + ' ' + e.target.outerHTML))"
     )
     page.set_default_timeout(10_000)
     yield page
@@ -55,7 +55,7 @@ def watched(page: Page) -> Iterator[Page]:
 
 def _note(bad, message):
     if message.type == "error" and not any(known in message.text for known in EXPECTED_CONSOLE):
-        bad.append(f"console: {message.text}")
+        bad.append(f"console: {message.text} {message.location}")
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,17 @@ const HIGHLIGHT = HighlightStyle.define([
 ]);
 
 /**
+ * Type over a selection without the browser's own editing: Chromium keeps the look of the replaced text by inserting
+ * style attributes, which the content security policy blocks and reports.
+ */
+function replaceSelection(event, view) {
+  if (event.inputType !== "insertText" || !event.data || view.state.selection.main.empty) return false;
+  event.preventDefault();
+  view.dispatch(view.state.replaceSelection(event.data), {userEvent: "input.type", scrollIntoView: true});
+  return true;
+}
+
+/**
  * Put an editor over a textarea and return its handle {focus, setLanguage, setValue, getValue}.
  *
  * The textarea is hidden and follows every change with an input event. Tab is left to the browser, so that the
@@ -69,6 +80,7 @@ export function enhance(textarea, {nonce = "", language = "shell", describedBy =
           ...defaultKeymap,
           ...historyKeymap,
         ]),
+        EditorView.domEventHandlers({beforeinput: replaceSelection}),
         EditorView.updateListener.of((update) => {
           if (!update.docChanged) return;
           textarea.value = update.state.doc.toString();

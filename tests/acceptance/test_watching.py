@@ -1,0 +1,179 @@
+"""Watching a run: what was typed wrong, reload, Back, a second viewer, a dropped socket, a console that restarts."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.acceptance.test_main_job import run, select, send
+
+COUNTING = "i=0; while [ $i -lt 400 ]; do i=$((i+1)); echo row $i; sleep 0.02; done"
+
+
+def log_text(page):
+    return page.locator("#log").text_content()
+
+
+def rows_of(page):
+    return [int(number) for number in re.findall(r"row (\d+)", log_text(page))]
+
+
+def expect_all_rows(page):
+    """A quiet, short log is all in the page, so that the browser's own search finds everything; while it is busy, only
+    what can be seen is."""
+    expect(page.locator("#log")).to_contain_text(re.compile(r"row 1\s.*row 400", re.DOTALL))
+    assert rows_of(page) == list(range(1, 401))
+
+
+def test_an_empty_command_is_refused_beside_the_editor(signed_in):
+    page = signed_in
+    send(page, "", "web-01")
+    run(page)
+    expect(page.locator("#send-command-error")).to_have_text("Enter a command.")
+    expect(page.get_by_role("dialog")).to_be_visible()
+
+
+def test_a_wrong_option_keeps_the_text(signed_in):
+    page = signed_in
+    send(page, "echo kept", "web-01")
+    page.get_by_text("Options").click()
+    page.get_by_label("At a time").fill("0")
+    run(page)
+    expect(page.get_by_text(re.compile("greater than or equal to 1"))).to_be_visible()
+    expect(page.locator(".cm-content")).to_have_text("echo kept")
+
+
+def test_a_double_click_makes_one_run(signed_in, console):
+    page = signed_in
+    before = runs(console)
+    send(page, "true", "web-01")
+    page.get_by_role("button", name=re.compile("^Run on")).dblclick()
+    expect(page.locator("#run-rows")).to_contain_text("Succeeded")
+    assert runs(console) == before + 1
+
+
+def runs(console):
+    return int(console.manage("shell", "-v", "0", "-c", "from console.models import Run; print(Run.objects.count())"))
+
+
+def test_reload_and_back_show_the_same_run_with_nothing_missing(signed_in):
+    page = signed_in
+    send(page, COUNTING, "web-01")
+    run(page)
+    expect(page.locator("#log")).to_contain_text("row 20")
+    page.reload()
+    expect(page.locator("#run-rows")).to_contain_text("Succeeded", timeout=20_000)
+    expect(page.locator("#log")).to_contain_text("row 400")
+    expect_all_rows(page)
+    page.get_by_role("link", name="Runs", exact=True).click()
+    expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+    page.go_back()
+    expect(page.locator("#log")).to_contain_text("row 400")
+
+
+def test_a_second_viewer_sees_the_same_and_may_stop(signed_in, second_viewer):
+    page = signed_in
+    send(page, "echo seen by both; sleep 300", "web-02")
+    run(page)
+    expect(page.locator("#log")).to_contain_text("seen by both")
+    second_viewer.goto(page.url)
+    expect(second_viewer.locator("#log")).to_contain_text("seen by both")
+    second_viewer.locator("#stop-one").click()
+    expect(page.locator("#run-rows")).to_contain_text("Stopped", timeout=10_000)
+    expect(second_viewer.locator("#run-rows")).to_contain_text("Stopped")
+
+
+def test_a_dropped_socket_loses_nothing_and_doubles_nothing(signed_in):
+    page = signed_in
+    page.add_init_script(
+        "const Real = WebSocket; window.sockets = [];"
+        "window.WebSocket = class extends Real { constructor(...a) { super(...a); window.sockets.push(this); } };"
+    )
+    page.reload()
+    send(page, COUNTING, "web-03")
+    run(page)
+    for seen in ("row 10", "row 100", "row 200"):
+        expect(page.locator("#log")).to_contain_text(seen)
+        page.evaluate("window.sockets.at(-1).close()")
+    expect(page.locator("#run-rows")).to_contain_text("Succeeded", timeout=25_000)
+    expect(page.locator("#log")).to_contain_text("row 400")
+    expect_all_rows(page)
+
+
+def test_output_is_text_whatever_it_holds(signed_in):
+    page = signed_in
+    nasty = "<img src=x onerror=alert(1)><script>alert(2)</script></hx-partial>"
+    send(page, f"printf '%s\\n' '{nasty}'; printf '\\033[31mred\\033[0m\\n'; printf 'oh\\n' >&2", "web-01")
+    run(page)
+    expect(page.locator("#log")).to_contain_text(nasty)
+    expect(page.locator("#run-rows")).to_contain_text("Succeeded")
+    assert page.locator("#log img, #log script, #run-rows img").count() == 0
+    assert "\x1b" not in log_text(page)
+
+
+def test_after_the_end_another_command_goes_to_the_same_instances(signed_in):
+    page = signed_in
+    send(page, "echo one", "web-01", "web-02")
+    run(page)
+    expect(page.locator("#run-rows").get_by_text("Succeeded")).to_have_count(2)
+    first = page.url
+    page.keyboard.press("c")
+    expect(page.locator(".cm-content")).to_have_text("echo one")
+    page.keyboard.press("Control+a")
+    page.keyboard.type("echo two")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#log")).to_contain_text("two")
+    expect(page.locator("#run-rows").get_by_text("Succeeded")).to_have_count(2)
+    assert page.url != first
+
+
+def test_a_failing_command_shows_its_exit_status_and_runs_again_where_it_failed(signed_in):
+    page = signed_in
+    send(page, "exit 7", "web-01", "web-02")
+    run(page)
+    expect(page.locator("#run-rows").get_by_text("Failed")).to_have_count(2)
+    expect(page.locator("#run-opened")).to_contain_text("exit status 7")
+    page.get_by_text("Run again").click()
+    page.get_by_role("link", name="Where it failed").click()
+    run(page)
+    expect(page.locator("#run-rows").get_by_text("Failed")).to_have_count(2)
+
+
+def test_the_selection_survives_filter_reload_and_back(signed_in):
+    page = signed_in
+    select(page, "web-02")
+    page.locator("#q").fill("web-03")
+    expect(page.get_by_label("Select web-02")).to_have_count(0)
+    page.locator("#q").fill("")
+    expect(page.get_by_label("Select web-02", exact=True)).to_be_checked()
+    page.reload()
+    expect(page.get_by_label("Select web-02", exact=True)).to_be_checked()
+
+
+@pytest.fixture
+def without_scripts(browser, browser_context_args, console, fleet):
+    context = browser.new_context(**browser_context_args, java_script_enabled=False)
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    page.goto(f"{console.url}/sign-in/")
+    page.get_by_label("User name").fill("admin")
+    page.get_by_label("Password").fill("a long enough password")
+    page.get_by_role("button", name="Sign in").click()
+    yield page
+    context.close()
+
+
+def test_without_javascript_one_can_filter_send_and_read_the_result(without_scripts):
+    page = without_scripts
+    page.locator("#q").fill("web-02")
+    page.get_by_role("button", name="Filter").click()
+    expect(page.get_by_role("link", name="web-01", exact=True)).to_have_count(0)
+    page.get_by_role("link", name="Send Command to web-02").click()
+    page.get_by_label("Command", exact=True).fill("echo without scripts")
+    page.get_by_role("button", name=re.compile("^Run")).click()
+    expect(page).to_have_url(re.compile(r"/runs/\d+/"))
+    for _ in range(50):
+        if "Succeeded" in page.locator("#run-rows").inner_text():
+            break
+        page.reload()
+    expect(page.locator("body")).to_contain_text("without scripts")
