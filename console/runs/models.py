@@ -18,6 +18,13 @@ class CommandType(models.TextChoices):
     POWERSHELL = "powershell", "PowerShell"
 
 
+class Recheck(models.TextChoices):
+    """What may still be asked of an invocation whose outcome is unknown."""
+
+    LOOK = "look", "Check again"
+    STOP = "stop", "Stop what is left"
+
+
 class Run(models.Model):
     """One Send Command: what was sent, by whom, and with which limits. Its targets are its invocations.
 
@@ -114,6 +121,9 @@ class Invocation(models.Model):
     stop_requested_at = models.DateTimeField(null=True, blank=True)
     stop_requested_by = models.CharField(max_length=150, blank=True)
 
+    # Asked of a lost one: look what is left of it, or stop that. Emptied by the worker that takes it up.
+    recheck = models.CharField(max_length=4, choices=Recheck.choices, blank=True)
+
     owner = models.UUIDField(null=True, blank=True)
     fence = models.PositiveIntegerField(default=0)
     revision = models.PositiveBigIntegerField(default=0)
@@ -137,6 +147,7 @@ class Invocation(models.Model):
             models.Index(fields=("instance", "-id")),
             # What workers look for; partial, so that a long history costs them nothing.
             models.Index(fields=("run", "ordinal"), name="queued_invocations", condition=Q(status=Status.QUEUED)),
+            models.Index(fields=("instance",), name="recheck_invocations", condition=~Q(recheck="")),
             models.Index(
                 fields=("owner",), name="active_invocations", condition=Q(status__in=sorted(ACTIVE))
             ),

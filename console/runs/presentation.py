@@ -63,6 +63,7 @@ class RunView:
     output_text: str
     can_stop: bool
     can_send: bool
+    can_recheck: bool
     finished: int
     total: int
     percent: int
@@ -100,6 +101,7 @@ def run_view(
         opened=open_row,
         output_text=output.tail_text(open_row) if with_output and open_row else "",
         can_stop=not run.has_ended and rules.allowed_anywhere(user, rules.Action.STOP_RUN),
+        can_recheck=rules.allowed_anywhere(user, rules.Action.STOP_RUN),
         can_send=rules.allowed_anywhere(user, rules.Action.SEND_COMMAND),
         finished=finished,
         total=total,

@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from django.db.models import Count, F, QuerySet
 from django.utils import timezone
 
-from console.runs.models import Invocation, Run, WorkerLease
+from console.runs.models import Invocation, Recheck, Run, WorkerLease
 from console.runs.status import ACTIVE, ENDED_RUN, ERRORS, Status, roll_up
 from instances.access import rules
 
@@ -155,6 +155,47 @@ def stops_wanted(worker_id: uuid.UUID) -> list[int]:
     )
 
 
+# ------------------------------------------------------------------ lost ones
+
+
+@dataclass(frozen=True, slots=True)
+class LostOne:
+    """A lost invocation that somebody asked about: where to look and for what."""
+
+    invocation_id: int
+    instance_id: int | None
+    marker: uuid.UUID
+    remote_pid: int | None
+    remote_started: str
+    recheck: str
+
+
+def take_rechecks(limit: int) -> list[LostOne]:
+    """Take lost invocations that are to be looked after. A worker that dies with one leaves it lost, as before."""
+    asked = Invocation.objects.filter(status=Status.LOST).exclude(recheck="").exclude(marker=None)
+    if not asked.exists():
+        return []
+    with transaction.atomic():
+        rows = list(
+            asked.order_by("pk").values_list(
+                "pk", "instance_id", "marker", "remote_pid", "remote_started", "recheck"
+            )[:limit]
+        )
+        Invocation.objects.filter(pk__in=[row[0] for row in rows]).update(recheck="")
+    return [LostOne(*row) for row in rows]
+
+
+def resolve_lost(invocation_id: int, *, status: Status, reason: str, message: str) -> bool:
+    """Write what was found out about a lost invocation; False when it is no longer lost."""
+    with transaction.atomic():
+        row = Invocation.objects.select_related("run").get(pk=invocation_id)
+        written = Invocation.objects.filter(pk=invocation_id, status=Status.LOST).update(
+            status=status, reason=reason, message=message, revision=next_revision(row.run)
+        )
+        refresh_counts(row.run)
+    return written == 1
+
+
 # ------------------------------------------------------------------ leases
 
 
@@ -245,6 +286,8 @@ def _resolve(rows: QuerySet[Invocation]) -> LeftBehind:
                 "The console's worker ended while this was running. The command may still be running, or may have "
                 "ended unseen. Check again looks for it; Stop ends what is left."
             ),
+            # The next worker looks by itself.
+            recheck=Recheck.LOOK,
             finished_at=timezone.now(),
             owner=None,
             fence=F("fence") + 1,

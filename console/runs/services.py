@@ -12,7 +12,7 @@ from django.utils import timezone
 from console import bus
 from console.members.models import User
 from console.runs import queue
-from console.runs.models import CommandType, Invocation, Run
+from console.runs.models import CommandType, Invocation, Recheck, Run
 from console.runs.status import ACTIVE, Status
 from instances.access import rules
 from instances.access.rules import Action
@@ -209,6 +209,22 @@ def stop_run(actor: User, *, run: Run, ordinal: int | None = None) -> int:
         concerned = _cancel_queued(actor, run, rows) + _mark_active(actor, run, rows)
         queue.refresh_counts(run)
         record(actor, "run.stop", f"run {run.pk}", ordinal=ordinal, concerned=concerned)
+        transaction.on_commit(bus.ring)
+    return concerned
+
+
+def recheck(actor: User, *, run: Run, ordinal: int | None = None, stop: bool = False) -> int:
+    """Ask a worker to look what is left of lost invocations, or to stop it; return how many that concerns.
+
+    Raises: NotAllowed.
+    """
+    rules.require_anywhere(actor, Action.STOP_RUN)
+    with transaction.atomic():
+        rows = _stoppable(actor, run, ordinal).filter(status=Status.LOST).exclude(marker=None)
+        concerned = Invocation.objects.filter(pk__in=rows.values("pk")).update(
+            recheck=Recheck.STOP if stop else Recheck.LOOK, revision=queue.next_revision(run)
+        )
+        record(actor, "run.recheck", f"run {run.pk}", ordinal=ordinal, stop=stop, concerned=concerned)
         transaction.on_commit(bus.ring)
     return concerned
 

@@ -180,6 +180,17 @@ def stop_run(request: HttpRequest, run_id: int) -> HttpResponse:
     return redirect("run", run_id)
 
 
+@require_POST
+def recheck_run(request: HttpRequest, run_id: int) -> HttpResponse:
+    """Look what is left of lost invocations (``i`` for one), or stop it (``stop``)."""
+    found = get_object_or_404(services.visible_runs(request.user), pk=run_id)
+    ordinal = _number(request.POST.get("i"), None)
+    services.recheck(request.user, run=found, ordinal=ordinal, stop=bool(request.POST.get("stop")))
+    if request.htmx:
+        return HttpResponse(status=204)
+    return redirect("run", run_id)
+
+
 @require_GET
 def download(request: HttpRequest, run_id: int, ordinal: int) -> HttpResponseBase:
     """Send an invocation's kept output, exact bytes, whole or a Range (RFC 9110 section 14)."""

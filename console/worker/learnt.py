@@ -36,7 +36,7 @@ class Learnt:
             inventory.note_reach(list(reached), reach=Reach.REACHABLE)
             credentials.note_successes(list(reached))
         for instance_id, (order, error) in failed.items():
-            inventory.note_reach([instance_id], reach=Reach.UNREACHABLE, reason=error.reason, message=str(error))
+            inventory.note_reach([instance_id], reach=Reach.UNREACHABLE, reason=error.reason, message=error.cause)
             _note_what_to_review(instance_id, order, error)
 
 

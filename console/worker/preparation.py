@@ -1,7 +1,7 @@
 """Owns what a claimed invocation needs before anything is dialled: target, command, and reasons not to start."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from django.utils import timezone
@@ -77,6 +77,13 @@ def command_of(run: Run, marker: uuid.UUID) -> Command:
         working_directory=run.working_directory,
         timeout_s=float(run.timeout_s),
     )
+
+
+def current_keys(keys: Sequence[Hashable]) -> set[Hashable]:
+    """Return those pool keys that still say how their instance is reached and signed in to."""
+    ids = {key[0] for key in keys if isinstance(key, tuple)}
+    instances = Instance.objects.select_related("group", "credential").filter(pk__in=ids, is_disabled=False)
+    return {target.key for target in targets_of(instances).values()}
 
 
 class _Permissions:

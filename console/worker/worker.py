@@ -12,7 +12,7 @@ from console import bus
 from console.runs import queue
 from console.runs.invoke import Work, finish_unstarted, invoke
 from console.runs.journal import Journal
-from console.worker import checks, preparation
+from console.worker import aftercare, checks, preparation
 from console.worker.learnt import Learnt
 from console.worker.writer import Writer
 from instances.engine.local import LocalTransport
@@ -161,6 +161,7 @@ class Worker:
                         signal.request(StopCause.USER)
                 await self._in_database(self._learnt.save)
                 await checks.start_checks(side, self._pool, self._in_database)
+                await aftercare.start_rechecks(side, self._pool, self._in_database)
                 await bell.changed(within_s=LOOK_AGAIN_S)
 
     async def _keep_lease(self) -> None:
@@ -173,6 +174,14 @@ class Worker:
             if loop.time() - last_reap >= REAP_EVERY_S:
                 last_reap = loop.time()
                 await self._in_database(queue.reap, self.id)
+            await self._close_outdated_connections()
+
+    async def _close_outdated_connections(self) -> None:
+        """Close what was opened with a credential, address or trusted key that has changed since."""
+        keys = self._pool.keys()
+        if keys:
+            current = await self._in_database(preparation.current_keys, keys)
+            self._pool.close_unless(current.__contains__)
 
     async def _start_over(self) -> None:
         """This worker was taken for dead: its rows are somebody else's; enlist again under the same id."""

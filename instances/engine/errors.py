@@ -36,6 +36,11 @@ class EngineError(Exception):
     def __init__(self, message: str = "") -> None:
         super().__init__(message or " ".join((self.__doc__ or "").split()))
 
+    @property
+    def cause(self) -> str:
+        """The message without what it says about a command; for checks, which send none."""
+        return str(self).replace(" and the command did not run", "").replace(" The command did not run.", "")
+
 
 class ConnectError(EngineError):
     """The instance could not be reached. The command did not run."""

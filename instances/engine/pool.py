@@ -77,6 +77,10 @@ class Pool:
         finally:
             lent.give_back()
 
+    def keys(self) -> list[Hashable]:
+        """Return the keys of the kept connections."""
+        return list(self._kept)
+
     def close_unless(self, is_current: Callable[[Hashable], bool]) -> None:
         """Close connections with an outdated key: idle ones now, used ones when they come back."""
         for key in [key for key in self._kept if not is_current(key)]:

@@ -38,7 +38,7 @@ def finish_check(instance_id: int, *, facts: Facts | None = None, error: EngineE
     Without facts the banner and the facts seen before are kept.
     """
     reach = Reach.REACHABLE if error is None else Reach.UNREACHABLE
-    values = reach_values(reach, error.reason if error else "", str(error) if error else "")
+    values = reach_values(reach, error.reason if error else "", error.cause if error else "")
     if facts is not None:
         learnt = {key: _clean(value, 200) for key, value in dataclasses.asdict(facts).items()}
         values["banner"] = _clean(learnt.pop("banner"), 255)

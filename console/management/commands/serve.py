@@ -6,12 +6,14 @@ import socket
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandParser
 
 from console.members import services as members
 from console.server import fail
 from console.supervisor import Child, DataFolderLocked, GivenUp, Supervisor, lock_data_folder
+from instances.credentials import vault
 
 
 class Command(BaseCommand):
@@ -36,7 +38,13 @@ class Command(BaseCommand):
             fail(str(error))
         _refuse_busy_port(host, port)
         call_command("migrate", interactive=False, verbosity=0)
-        _, link = members.ensure_first_administrator(settings.ENV.admin_password or None)
+        try:
+            vault.check_ring()
+            _, link = members.ensure_first_administrator(settings.ENV.admin_password or None)
+        except vault.VaultError as error:
+            fail(str(error))
+        except ValidationError as error:
+            fail(f"MUSTER_ADMIN_PASSWORD: {' '.join(error.messages)}")
         # Children read the port from the environment: the origins that may open a socket depend on it.
         os.environ["MUSTER_PORT"] = str(port)
         workers = options["workers"] or settings.ENV.workers

@@ -109,7 +109,7 @@ class Bench:
 @pytest.fixture(scope="session")
 def sshd() -> Iterator[Sshd]:
     if SSHD is None:
-        pytest.skip("needs OpenSSH's sshd")
+        pytest.fail("needs OpenSSH's sshd: apt-get install openssh-server")
     with running_sshd() as server:
         yield server
 

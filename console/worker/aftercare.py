@@ -1,0 +1,69 @@
+"""Owns what can still be done for lost invocations: look what is left on the instance, and stop it."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from console import bus
+from console.runs import queue
+from console.runs.models import Recheck
+from console.runs.queue import LostOne
+from console.runs.status import Status
+from instances.engine.errors import EngineError
+from instances.engine.pool import Pool
+from instances.engine.stop import look, stop_tree
+from instances.engine.types import Started, Target
+from instances.inventory.models import Instance
+from instances.inventory.targets import target_of
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = 50
+InDatabase = Callable[..., Awaitable[Any]]
+
+GONE = "Nothing of it is running any more. How it ended was not seen: the command ran, or may have run in part."
+STOPPED = "What was left of it was stopped; nothing of it is running any more."
+
+
+async def start_rechecks(tasks: asyncio.TaskGroup, pool: Pool, in_database: InDatabase) -> None:
+    """Start a task for each lost invocation that somebody, or a restarted worker, asked about."""
+    for lost in await in_database(queue.take_rechecks, AT_ONCE):
+        tasks.create_task(_recheck(lost, pool, in_database))
+
+
+async def _recheck(lost: LostOne, pool: Pool, in_database: InDatabase) -> None:
+    target = await in_database(_target, lost)
+    if target is None:
+        found = Status.LOST, "instance_deleted", "The instance was deleted; what became of the command is not known."
+    else:
+        found = await _find_out(lost, target, pool)
+    status, reason, message = found
+    await in_database(queue.resolve_lost, lost.invocation_id, status=status, reason=reason, message=message)
+    bus.ring(bus.WEB)
+
+
+def _target(lost: LostOne) -> Target | None:
+    instance = Instance.objects.select_related("group", "credential").filter(pk=lost.instance_id).first()
+    return target_of(instance) if instance else None
+
+
+async def _find_out(lost: LostOne, target: Target, pool: Pool) -> tuple[Status, str, str]:
+    started = Started(lost.remote_pid, lost.remote_started) if lost.remote_pid else None
+    try:
+        async with pool.borrow(target, for_stop=True) as connection:
+            alive = await look(connection, lost.marker, started)
+            if not alive:
+                return Status.LOST, "ended_unseen", GONE
+            if lost.recheck != Recheck.STOP:
+                return Status.LOST, "still_running", f"Still running on the instance: process {_named(alive)}."
+            left = await stop_tree(connection, None, lost.marker, started)
+    except EngineError as error:
+        return Status.LOST, error.reason, f"It could not be looked for. {error.cause} What became of it is not known."
+    if left.is_clean:
+        return Status.STOPPED, "stopped_later", STOPPED
+    return Status.LOST, "stop_unconfirmed", f"Not everything could be stopped: process {_named(left.pids)} is left."
+
+
+def _named(pids: tuple[int, ...]) -> str:
+    return ", ".join(map(str, sorted(pids)[:20])) or "unknown"
