@@ -9,7 +9,9 @@ from django import forms
 from console.members.models import User
 from console.runs import services
 from console.runs.models import CommandType
+from instances.access import rules
 from instances.access.rules import Action, scope
+from instances.credentials.models import Credential
 from instances.inventory import query as inventory_query
 from instances.inventory import services as inventory
 from instances.inventory.models import Instance
@@ -25,7 +27,11 @@ class SendForm(forms.Form):
     now, nothing is sent and the new number is shown.
     """
 
-    command_type = forms.ChoiceField(choices=CommandType.choices, initial=CommandType.SHELL, widget=forms.RadioSelect)
+    command_type = forms.ChoiceField(
+        choices=[(kind.value, kind.label) for kind in CommandType if kind in services.DELIVERABLE],
+        initial=CommandType.SHELL,
+        widget=forms.RadioSelect,
+    )
     command = forms.CharField(required=False, strip=False, widget=forms.Textarea(attrs={"rows": 8}))
     interpreter = forms.CharField(required=False, max_length=255)
     working_directory = forms.CharField(required=False, max_length=1024)
@@ -40,10 +46,13 @@ class SendForm(forms.Form):
     except_ids = forms.CharField(required=False, max_length=MAX_IDS_CHARACTERS, widget=forms.HiddenInput)
     expected_count = forms.IntegerField(required=False, widget=forms.HiddenInput)
     address = forms.CharField(required=False, max_length=320)
+    credential = forms.ModelChoiceField(Credential.objects.all(), required=False, empty_label="As used there before")
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.user = user
+        if not rules.allowed(user, Action.MANAGE_CREDENTIALS):
+            del self.fields["credential"]
         if not self.is_bound:
             self.initial.setdefault("request_key", secrets.token_urlsafe(18))
 
@@ -80,7 +89,8 @@ class SendForm(forms.Form):
         """
         data = self.cleaned_data
         if data["address"].strip():
-            return [inventory.adhoc_instance(self.user, address=data["address"].strip())]
+            address, credential = data["address"].strip(), data.get("credential")
+            return [inventory.adhoc_instance(self.user, address=address, credential=credential)]
         if data["by_query"]:
             return list(matching_instances(self.user, data).select_related("group"))
         return instances_by_ids(self.user, data["ids"])
