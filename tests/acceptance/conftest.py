@@ -11,6 +11,8 @@ from tests.support.sshd import Sshd, ordinary_user, running_sshd
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 # A refused form answers 422, and a browser logs every 4xx; the pages themselves must log nothing.
 EXPECTED_CONSOLE = ("status of 422",)
+# What a browser logs while the console is down, which only tests marked ``outage`` bring about.
+OUTAGE_CONSOLE = ("WebSocket connection to", "net::ERR_CONNECTION_REFUSED")
 
 
 def pytest_collection_modifyitems(items):
@@ -35,15 +37,15 @@ def browser_context_args(browser_context_args):
 
 
 @pytest.fixture
-def page(page: Page) -> Iterator[Page]:
+def page(page: Page, request: pytest.FixtureRequest) -> Iterator[Page]:
     """A page whose test fails on any console error, page error or violation of the content security policy."""
-    yield from watched(page)
+    yield from watched(page, OUTAGE_CONSOLE if request.node.get_closest_marker("outage") else ())
 
 
-def watched(page: Page) -> Iterator[Page]:
+def watched(page: Page, also_expected: tuple[str, ...] = ()) -> Iterator[Page]:
     bad: list[str] = []
     page.on("pageerror", lambda error: bad.append(f"page error: {error}"))
-    page.on("console", lambda message: _note(bad, message))
+    page.on("console", lambda message: _note(bad, message, EXPECTED_CONSOLE + also_expected))
     page.add_init_script(
         "document.addEventListener('securitypolicyviolation',"
         " e => console.error('CSP: ' + e.violatedDirective + ' ' + e.blockedURI + ' ' + e.target.outerHTML))"
@@ -53,8 +55,8 @@ def watched(page: Page) -> Iterator[Page]:
     assert not bad, bad
 
 
-def _note(bad, message):
-    if message.type == "error" and not any(known in message.text for known in EXPECTED_CONSOLE):
+def _note(bad, message, expected):
+    if message.type == "error" and not any(known in message.text for known in expected):
         bad.append(f"console: {message.text} {message.location}")
 
 

@@ -1,11 +1,15 @@
 """Watching a run: what was typed wrong, reload, Back, a second viewer, a dropped socket, a console that restarts."""
 
+import os
 import re
+import signal
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.acceptance.test_main_job import run, select, send
+from tests.support.console import PASSWORD
 
 COUNTING = "i=0; while [ $i -lt 400 ]; do i=$((i+1)); echo row $i; sleep 0.02; done"
 
@@ -157,7 +161,7 @@ def without_scripts(browser, browser_context_args, console, fleet):
     page.set_default_timeout(10_000)
     page.goto(f"{console.url}/sign-in/")
     page.get_by_label("User name").fill("admin")
-    page.get_by_label("Password").fill("a long enough password")
+    page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     yield page
     context.close()
@@ -177,3 +181,38 @@ def test_without_javascript_one_can_filter_send_and_read_the_result(without_scri
             break
         page.reload()
     expect(page.locator("body")).to_contain_text("without scripts")
+
+
+def child_of(console, word):
+    for pid in console.children():
+        if word in Path(f"/proc/{pid}/cmdline").read_text():
+            return pid
+    raise AssertionError(f"no {word} process")
+
+
+@pytest.mark.outage
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_restarted_web_process_loses_nothing(signed_in, console, number):
+    page = signed_in
+    send(page, COUNTING, "web-01")
+    run(page)
+    expect(page.locator("#log")).to_contain_text("row 30")
+    os.kill(child_of(console, "web"), number)
+    expect(page.get_by_text("Connection lost, reconnecting")).to_be_visible()
+    expect(page.locator("#run-rows")).to_contain_text("Succeeded", timeout=25_000)
+    expect_all_rows(page)
+
+
+def test_signed_out_elsewhere_the_page_says_so_and_keeps_the_draft(signed_in, console):
+    page = signed_in
+    send(page, "echo a draft", "web-01")
+    page.keyboard.press("Escape")
+    everywhere = "from console.models import User; u = User.objects.get(username='admin'); u.session_epoch += 1; u.save()"
+    console.manage("shell", "-v", "0", "-c", everywhere)
+    page.get_by_role("link", name=re.compile("Sign in")).first.click(timeout=15_000)
+    page.get_by_label("User name").fill("admin")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_text("1 instance selected")).to_be_visible()
+    page.keyboard.press("c")
+    expect(page.locator(".cm-content")).to_have_text("echo a draft")

@@ -50,6 +50,11 @@ class Console:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(90)
 
+    def children(self) -> list[int]:
+        """The pids of its web and worker processes."""
+        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(pid) for pid in path.read_text().split()]
+
     def said(self) -> str:
         """Everything it printed so far."""
         return self.log.read_text(errors="replace")
