@@ -12,7 +12,7 @@ CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/c
 # A refused form answers 422, and a browser logs every 4xx; the pages themselves must log nothing.
 EXPECTED_CONSOLE = ("status of 422",)
 # What a browser logs while the console is down, which only tests marked ``outage`` bring about.
-OUTAGE_CONSOLE = ("WebSocket connection to", "net::ERR_CONNECTION_REFUSED")
+OUTAGE_CONSOLE = ("WebSocket connection to", "htmx:ws:error", "net::ERR_CONNECTION_REFUSED")
 
 
 def pytest_collection_modifyitems(items):
