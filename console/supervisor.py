@@ -124,6 +124,16 @@ class Supervisor:
             if child.process is None and now >= child.start_at:
                 self._start(child)
 
+    @staticmethod
+    def _say_what_is_waited_for(running: list[subprocess.Popen[bytes]]) -> None:
+        """Tell a person at the terminal why nothing happens, unless it is over within a second."""
+        patience = time.monotonic() + 1
+        while time.monotonic() < patience:
+            if all(process.poll() is not None for process in running):
+                return
+            time.sleep(0.05)
+        sys.stderr.write("Ending. Commands that still run get 30 s, then they are stopped.\n")
+
     def _ask_to_end(self, number: int, frame: object) -> None:
         self._ending = True
 
@@ -132,6 +142,7 @@ class Supervisor:
         for process in running:
             process.terminate()
         deadline = time.monotonic() + DRAIN_S
+        self._say_what_is_waited_for(running)
         for process in running:
             try:
                 process.wait(max(0.1, deadline - time.monotonic()))

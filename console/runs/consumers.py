@@ -194,7 +194,7 @@ class ViewerConsumer(AsyncWebsocketConsumer):
             await self.send(text_data=frame)
 
     async def _recheck(self) -> None:
-        """Close within ``RECHECK_S`` when the session ended, and when a viewer takes no more output."""
+        """Look every ``RECHECK_S`` whether the session lives, the output may still be seen, and the viewer keeps up."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(RECHECK_S)
@@ -204,7 +204,11 @@ class ViewerConsumer(AsyncWebsocketConsumer):
                 await self.close(SIGNED_OUT)
                 return
             look = self._opened
-            if look and look.position > look.acknowledged and loop.time() - self._last_ack > ACK_WITHIN_S:
+            if look and not await self._read(viewing.may_see, self.user, look.invocation_id):
+                self._opened = None
+                self._say(type="error", message="You may no longer see this output.", code="gone")
+                self._wake.set()
+            elif look and look.position > look.acknowledged and loop.time() - self._last_ack > ACK_WITHIN_S:
                 await self.close(TOO_SLOW)
                 return
 

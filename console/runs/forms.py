@@ -67,7 +67,9 @@ class SendForm(forms.Form):
         if data.get("by_query") and expected is not None and not self.errors:
             count = matching_instances(self.user, data).count()
             if count != expected:
-                self.add_error("ids", f"The selection matched {expected} instances when it was shown, now {count}. Look again.")
+                self.add_error(
+                    "ids", f"The selection matched {expected} instances when it was shown, now {count}. Look again."
+                )
         return data
 
     def options(self) -> services.Options:

@@ -13,6 +13,7 @@ from console.runs import output, services
 from console.runs.models import Invocation, OutputKind, Run
 from console.runs.presentation import run_view
 from console.runs.status import END
+from instances.access import rules
 
 # A viewer that is further behind is taken to the tail; what it missed is a counted gap.
 BEHIND_BYTES = 1024 * 1024
@@ -127,6 +128,12 @@ def open_output(user: User, run_id: int, ordinal: int, *, channel: int, start: i
         acknowledged=start,
     )
     return look, invocation.size
+
+
+def may_see(user: User, invocation_id: int) -> bool:
+    """Say whether a user may still see an invocation: a grant can be taken away while its output is open."""
+    scope = rules.scope(user, rules.Action.VIEW, field="instance__group")
+    return Invocation.objects.filter(scope, pk=invocation_id).exists()
 
 
 def stop(user: User, run_id: int, ordinal: int | None) -> None:

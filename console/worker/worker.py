@@ -73,7 +73,7 @@ class Worker:
         finally:
             await self._pool.close()
             await self._in_database(queue.discharge, self.id)
-            await self._in_database(connection.close)
+            await self._in_database(_close_connection)
             lease.release()
             self._database.shutdown()
 
@@ -196,6 +196,11 @@ class Worker:
             for signal in self._stops.values():
                 signal.request(StopCause.SHUTDOWN)
             await self._idle.wait()
+
+
+def _close_connection() -> None:
+    # ``connection`` is another one in each thread: it must be looked up in the thread that is to close its own.
+    connection.close()
 
 
 def _transports():  # type: ignore[no-untyped-def]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from instances.access import rules
@@ -143,7 +143,10 @@ def adhoc_instance(actor: "User", *, address: str, credential: Credential | None
     _require_place(actor, None, credential)
     check_address(place)
     with transaction.atomic():
-        found = same.filter(is_adhoc=True, user_name=place.user, credential=credential).order_by("pk").first()
+        typed = same.filter(is_adhoc=True, user_name=place.user)
+        typed = typed.filter(credential=credential) if credential is not None else typed
+        # Without a choice, the credential that was used at this place before.
+        found = typed.order_by(F("credential").desc(nulls_last=True), "pk").first()
         if found is not None:
             return found
         instance = _row(NewInstance(place), None, credential)

@@ -186,6 +186,14 @@ def test_a_typed_in_address_is_kept_out_of_the_list_and_made_once() -> None:
     assert services.adhoc_instance(actor, address="root@10.0.0.9:2222") != typed
 
 
+def test_a_typed_address_keeps_the_credential_it_was_reached_with() -> None:
+    actor, credential = UserFactory(), CredentialFactory()
+    without = services.adhoc_instance(actor, address="10.0.0.9")
+    chosen = services.adhoc_instance(actor, address="10.0.0.9", credential=credential)
+    assert chosen != without
+    assert services.adhoc_instance(actor, address="10.0.0.9") == chosen
+
+
 def test_a_registered_instance_at_that_place_is_taken_instead() -> None:
     registered = InstanceFactory(address="10.0.0.9", user_name="deploy")
     assert services.adhoc_instance(UserFactory(role="operator"), address="10.0.0.9") == registered
