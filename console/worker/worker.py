@@ -1,9 +1,12 @@
 """Owns one worker process: capacity, claims, stops, its lease, and the drain at the end."""
 
 import asyncio
+import functools
 import logging
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from django.conf import settings
 from django.db import OperationalError, connection
@@ -28,6 +31,9 @@ CAPACITY = 1000
 LOOK_AGAIN_S = 1.0
 DRAIN_S = 30.0
 REAP_EVERY_S = 5.0
+RETRY_S = 1.0
+
+Result = TypeVar("Result")
 
 
 class Worker:
@@ -82,8 +88,18 @@ class Worker:
         self._draining.set()
         self._bell.ring_myself()
 
-    async def _in_database(self, call, *args, **kwargs):  # type: ignore[no-untyped-def]
-        return await asyncio.get_running_loop().run_in_executor(self._database, lambda: call(*args, **kwargs))
+    async def _in_database(self, call: Callable[..., Result], *args: object, **kwargs: object) -> Result:
+        """Run a short transaction in the database thread; again and again while the database is locked or full.
+
+        What runs on instances must not end because somebody holds the database: it waits.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                return await loop.run_in_executor(self._database, functools.partial(call, *args, **kwargs))
+            except OperationalError as error:
+                logger.warning("The database did not answer (%s)", error, extra={"action": call.__name__})
+                await asyncio.sleep(RETRY_S)
 
     # ------------------------------------------------------------------ claims
 
@@ -96,12 +112,8 @@ class Worker:
 
     async def _claim(self, invocations: asyncio.TaskGroup) -> int:
         slots = self._capacity - len(self._journals)
-        try:
-            claims = await self._in_database(queue.claim, self.id, slots=slots)
-            prepared = await self._in_database(preparation.prepare, claims)
-        except OperationalError:
-            logger.exception("The database did not answer a claim", extra={"action": "claim"})
-            return 0
+        claims = await self._in_database(queue.claim, self.id, slots=slots)
+        prepared = await self._in_database(preparation.prepare, claims)
         for claim, order in zip(claims, prepared, strict=True):
             self._hold(claim, order, invocations)
         return len(claims)
@@ -203,7 +215,7 @@ def _close_connection() -> None:
     connection.close()
 
 
-def _transports():  # type: ignore[no-untyped-def]
+def _transports() -> Callable[[Target], Transport]:
     ssh, local = SSHTransport(), LocalTransport()
 
     def choose(target: Target) -> Transport:
