@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -216,3 +217,18 @@ def test_signed_out_elsewhere_the_page_says_so_and_keeps_the_draft(signed_in, co
     expect(page.get_by_text("1 instance selected")).to_be_visible()
     page.keyboard.press("c")
     expect(page.locator(".cm-content")).to_have_text("echo a draft")
+
+
+def test_a_flood_keeps_the_page_usable_and_stops_at_once(signed_in):
+    page = signed_in
+    send(page, "yes the quick brown fox jumps over the lazy dog", "web-01")
+    run(page)
+    expect(page.locator("#log")).to_contain_text("lazy dog")
+    page.wait_for_timeout(2000)
+    clicked = time.monotonic()
+    page.locator("#stop-one").click()
+    expect(page.locator("#run-rows")).to_contain_text("Stopped", timeout=10_000)
+    assert time.monotonic() - clicked < 5
+    expect(page.locator("#log")).to_contain_text("lazy dog")
+    page.get_by_role("link", name="Runs", exact=True).click()
+    expect(page.get_by_role("heading", name="Runs")).to_be_visible()
