@@ -1,0 +1,38 @@
+# make run    a working console on this machine
+# make test   every test, with its set-up
+# make check  format, lint, types, import contracts, migrations
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test check tools
+
+run: $(VENV)/.installed
+	$(BIN)/python manage.py serve --demo
+
+$(VENV)/.installed: requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	touch $@
+
+# What the tests drive for real: OpenSSH's sshd, Chromium, Node.
+tools:
+	@sh tests/support/install_tools.sh
+
+test: $(VENV)/.installed-dev tools
+	node --test tests/js/
+	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -m slow
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/djlint --quiet --lint templates
+	MUSTER_DATA=$$(mktemp -d) $(BIN)/python manage.py makemigrations --check --dry-run
+	cd static/vendor && sha256sum --quiet -c SHA256SUMS
