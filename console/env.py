@@ -95,5 +95,7 @@ def _networks(values: list[str]) -> tuple[str, ...]:
         try:
             ipaddress.ip_network(value)
         except ValueError as error:
-            raise ImproperlyConfigured(f"MUSTER_DENIED_NETWORKS: {value} is not a network such as 10.0.0.0/8.") from error
+            raise ImproperlyConfigured(
+                f"MUSTER_DENIED_NETWORKS: {value} is not a network such as 10.0.0.0/8."
+            ) from error
     return tuple(values)

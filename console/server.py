@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NoReturn
 
 import daphne.server
 from twisted.internet import defer, reactor
@@ -158,7 +158,7 @@ def end_with_parent(handle: int, end: Callable[[], None]) -> None:
     threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
-def fail(sentence: str) -> None:
+def fail(sentence: str) -> NoReturn:
     """Print one sentence and end with status 2."""
     sys.stderr.write(f"{sentence}\n")
     raise SystemExit(2)

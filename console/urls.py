@@ -9,6 +9,7 @@ urlpatterns = [
     path("", include("console.runs.urls")),
     path("", include("console.saved_commands.urls")),
     path("", include("console.members.urls")),
+    path("", include("console.demo.urls")),
     path("", include("instances.inventory.urls")),
     path("", include("instances.credentials.urls")),
     path("", include("instances.host_keys.urls")),

@@ -245,6 +245,19 @@ def ensure_cli_user() -> User:
     return user
 
 
+def shell_actor(username: str = "") -> User:
+    """Return whom a command from the shell acts as: the member named with ``--as``, else the account of the shell.
+
+    Raises: ValidationError for a member that does not exist or is deactivated.
+    """
+    if not username:
+        return ensure_cli_user()
+    user = User.objects.filter(username=username, is_active=True).first()
+    if user is None:
+        raise ValidationError(f"There is no active user {username}.")
+    return user
+
+
 def _make_administrator(username: str) -> User:
     user = User.objects.filter(username=username).first() or _create(username)
     User.objects.filter(pk=user.pk).update(is_active=True)

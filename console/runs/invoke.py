@@ -84,7 +84,9 @@ async def invoke(work: Work, *, pool: Pool, flush: Callable[[], Awaitable[None]]
                 reconnect=lambda: pool.borrow(target, for_stop=True),
             )
     except FencedOut:
-        logger.warning("Another worker owns this invocation now", extra={"action": "fence", "id": journal.invocation_id})
+        logger.warning(
+            "Another worker owns this invocation now", extra={"action": "fence", "id": journal.invocation_id}
+        )
         return None
     except ConnectError as error:
         _finish_unreachable(journal, error, stopped=stop.cause is not None)

@@ -100,9 +100,7 @@ class Invocation(models.Model):
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="invocations")
     ordinal = models.PositiveIntegerField()
-    instance = models.ForeignKey(
-        "instances.Instance", null=True, on_delete=models.SET_NULL, related_name="invocations"
-    )
+    instance = models.ForeignKey("instances.Instance", null=True, on_delete=models.SET_NULL, related_name="invocations")
     instance_name = models.CharField(max_length=80)
     address = models.CharField(max_length=320)
 
@@ -148,11 +146,8 @@ class Invocation(models.Model):
             # What workers look for; partial, so that a long history costs them nothing.
             models.Index(fields=("run", "ordinal"), name="queued_invocations", condition=Q(status=Status.QUEUED)),
             models.Index(fields=("instance",), name="recheck_invocations", condition=~Q(recheck="")),
-            models.Index(
-                fields=("owner",), name="active_invocations", condition=Q(status__in=sorted(ACTIVE))
-            ),
+            models.Index(fields=("owner",), name="active_invocations", condition=Q(status__in=sorted(ACTIVE))),
         )
-
 
     @property
     def took_s(self) -> float | None:

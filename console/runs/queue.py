@@ -45,17 +45,19 @@ class LeftBehind:
 # ------------------------------------------------------------------ claims
 
 
-def claim(worker_id: uuid.UUID, *, slots: int) -> list[Claim]:
+def claim(worker_id: uuid.UUID, *, slots: int, run_id: int | None = None) -> list[Claim]:
     """Take up to ``slots`` queued invocations, oldest run first, never more than any run's limits allow.
+
+    With ``run_id`` those of that run alone.
 
     Exact across workers: the run's active rows are counted and its next ones taken under one write lock. A run
     whose errors exceed ``max_errors`` has the rest skipped; so has one whose sender may no longer send.
     """
-    if slots < 1 or not _waiting().exists():
+    if slots < 1 or not _waiting(run_id).exists():
         return []
     claims: list[Claim] = []
     with transaction.atomic():
-        waiting = list(_waiting().order_by("pk").select_for_update(of=("self",)).select_related("actor"))
+        waiting = list(_waiting(run_id).order_by("pk").select_for_update(of=("self",)).select_related("actor"))
         for share, run in zip(_shares(slots, waiting), waiting, strict=True):
             claims += _claim_of_run(worker_id, run, min(share, slots - len(claims)))
         # What one run's limits left unused goes to the others.
@@ -65,10 +67,10 @@ def claim(worker_id: uuid.UUID, *, slots: int) -> list[Claim]:
     return claims
 
 
-def _waiting() -> QuerySet[Run]:
-    return Run.objects.exclude(status__in=ENDED_RUN).filter(
-        pk__in=Invocation.objects.filter(status=Status.QUEUED).values("run_id")
-    )
+def _waiting(run_id: int | None) -> QuerySet[Run]:
+    queued = Invocation.objects.filter(status=Status.QUEUED)
+    queued = queued if run_id is None else queued.filter(run_id=run_id)
+    return Run.objects.exclude(status__in=ENDED_RUN).filter(pk__in=queued.values("run_id"))
 
 
 def _shares(slots: int, waiting: list[Run]) -> list[int]:
@@ -177,9 +179,9 @@ def take_rechecks(limit: int) -> list[LostOne]:
         return []
     with transaction.atomic():
         rows = list(
-            asked.order_by("pk").values_list(
-                "pk", "instance_id", "marker", "remote_pid", "remote_started", "recheck"
-            )[:limit]
+            asked.order_by("pk").values_list("pk", "instance_id", "marker", "remote_pid", "remote_started", "recheck")[
+                :limit
+            ]
         )
         Invocation.objects.filter(pk__in=[row[0] for row in rows]).update(recheck="")
     return [LostOne(*row) for row in rows]

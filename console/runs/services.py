@@ -51,13 +51,20 @@ class Options:
 
 
 def send_command(
-    actor: User, *, instances: Sequence[Instance], command: str, request_key: str, options: Options | None = None
+    actor: User,
+    *,
+    instances: Sequence[Instance],
+    command: str,
+    request_key: str,
+    options: Options | None = None,
+    os_user: str = "",
 ) -> Run:
     """Make a run of a command on instances, in their order, and wake the workers once it is committed.
 
     1. Policy per instance: those the actor may not send to, disabled ones and those of another operating system are
        ``skipped``; the others go on.
     2. Repeating a ``request_key`` (a double click, a resent form) returns the run already made.
+    3. ``os_user`` is who typed it into a shell of the console's machine; it goes into the audit entry.
     Raises: RunError for an empty or too long command, no target, or an option out of range; NotAllowed when the
     actor may send commands nowhere.
     """
@@ -74,6 +81,7 @@ def send_command(
                 command_sha256=run.command_sha256,
                 instances=[instance.pk for instance in instances][:1000],
                 count=len(instances),
+                **({"os_user": os_user} if os_user else {}),
             )
             transaction.on_commit(lambda: backend_submit(run.pk))
     except IntegrityError:
@@ -113,9 +121,7 @@ def _validate(command: str, instances: Sequence[Instance], options: Options) -> 
         raise RunError("max_errors", "The number of errors cannot be negative.")
 
 
-def _create(
-    actor: User, instances: Sequence[Instance], command: str, request_key: str, options: Options
-) -> Run:
+def _create(actor: User, instances: Sequence[Instance], command: str, request_key: str, options: Options) -> Run:
     run = Run.objects.create(
         actor=actor,
         actor_name=actor.get_username(),

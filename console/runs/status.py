@@ -44,12 +44,8 @@ NEXT: dict[Status, frozenset[Status]] = {
             Status.LOST,
         }
     ),
-    Status.RUNNING: frozenset(
-        {Status.DISCONNECTED, Status.STOPPING, Status.SUCCEEDED, Status.FAILED, Status.LOST}
-    ),
-    Status.DISCONNECTED: frozenset(
-        {Status.RUNNING, Status.STOPPING, Status.SUCCEEDED, Status.FAILED, Status.LOST}
-    ),
+    Status.RUNNING: frozenset({Status.DISCONNECTED, Status.STOPPING, Status.SUCCEEDED, Status.FAILED, Status.LOST}),
+    Status.DISCONNECTED: frozenset({Status.RUNNING, Status.STOPPING, Status.SUCCEEDED, Status.FAILED, Status.LOST}),
     Status.STOPPING: frozenset(
         {Status.STOPPED, Status.TIMED_OUT, Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.LOST}
     ),

@@ -17,8 +17,8 @@ from console.runs.ranges import Unsatisfiable, parse_range
 from console.saved_commands import services as saved_commands
 from console.saved_commands.models import SavedCommand
 from instances.access import rules
-from instances.inventory.errors import InventoryError
 from instances.inventory.details import details_of
+from instances.inventory.errors import InventoryError
 from instances.inventory.listing import listing
 from instances.inventory.models import Instance
 
@@ -255,4 +255,3 @@ def _number(text: str | None, default: int | None) -> Any:
     if text is None or not text.isdecimal() or len(text) > 9:
         return default
     return int(text)
-

@@ -1,7 +1,6 @@
 """Owns Check now: the worker takes requested checks, connects, and writes what it found."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -40,7 +39,9 @@ def _claim() -> list[tuple[int, Target, int | None]]:
     return [(i.pk, targets[i.pk], getattr(owned.get(i.pk), "pk", None)) for i in instances]
 
 
-async def _check(instance_id: int, target: Target, credential_id: int | None, pool: Pool, in_database: InDatabase) -> None:
+async def _check(
+    instance_id: int, target: Target, credential_id: int | None, pool: Pool, in_database: InDatabase
+) -> None:
     error: EngineError | None = None
     facts: Facts | None = None
     try:

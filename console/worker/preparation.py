@@ -96,21 +96,19 @@ class _Permissions:
         key = (run.actor_id, instance.group_id)
         if key not in self._answers:
             actor = run.actor
-            self._answers[key] = actor is not None and rules.allowed(
-                actor, rules.Action.SEND_COMMAND, instance.group
-            )
+            self._answers[key] = actor is not None and rules.allowed(actor, rules.Action.SEND_COMMAND, instance.group)
         return self._answers[key]
 
 
-def _refusal(
-    run: Run, instance: Instance | None, permissions: _Permissions, suspended: set[int]
-) -> Refusal | None:
+def _refusal(run: Run, instance: Instance | None, permissions: _Permissions, suspended: set[int]) -> Refusal | None:
     if instance is None:
         return Refusal(Status.SKIPPED, "instance_deleted", "The instance was deleted. The command did not run.")
     if instance.is_disabled:
         return Refusal(Status.SKIPPED, "instance_disabled", "The instance is disabled. The command did not run.")
     if not permissions.may_send(run, instance):
-        return Refusal(Status.SKIPPED, "not_permitted", f"{run.actor_name} may not send commands to it. It did not run.")
+        return Refusal(
+            Status.SKIPPED, "not_permitted", f"{run.actor_name} may not send commands to it. It did not run."
+        )
     if instance.pk in suspended:
         return Refusal(
             Status.UNREACHABLE,

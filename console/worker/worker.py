@@ -40,11 +40,12 @@ class Worker:
     """Claims invocations and runs them until told to drain.
 
     Sync database work happens in one thread, so that the worker's own commits do not wake it and SQLite sees one
-    writer per worker.
+    writer per worker. With ``run_id`` it works for that run alone: ``manage.py run`` does so while no console runs.
     """
 
-    def __init__(self, *, capacity: int = CAPACITY) -> None:
+    def __init__(self, *, capacity: int = CAPACITY, run_id: int | None = None) -> None:
         self.id = uuid.uuid4()
+        self._run_id = run_id
         self._capacity = capacity
         self._database = ThreadPoolExecutor(1, thread_name_prefix="database")
         self._writer = Writer(self._database)
@@ -112,7 +113,7 @@ class Worker:
 
     async def _claim(self, invocations: asyncio.TaskGroup) -> int:
         slots = self._capacity - len(self._journals)
-        claims = await self._in_database(queue.claim, self.id, slots=slots)
+        claims = await self._in_database(queue.claim, self.id, slots=slots, run_id=self._run_id)
         prepared = await self._in_database(preparation.prepare, claims)
         for claim, order in zip(claims, prepared, strict=True):
             self._hold(claim, order, invocations)
@@ -172,8 +173,9 @@ class Worker:
                     if signal := self._stops.get(invocation_id):
                         signal.request(StopCause.USER)
                 await self._in_database(self._learnt.save)
-                await checks.start_checks(side, self._pool, self._in_database)
-                await aftercare.start_rechecks(side, self._pool, self._in_database)
+                if self._run_id is None:
+                    await checks.start_checks(side, self._pool, self._in_database)
+                    await aftercare.start_rechecks(side, self._pool, self._in_database)
                 await bell.changed(within_s=LOOK_AGAIN_S)
 
     async def _keep_lease(self) -> None:

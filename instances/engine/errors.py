@@ -23,8 +23,6 @@ EngineError                    reason
 The docstring of a class is its default message.
 """
 
-# ruff: noqa: N818  the names say what happened
-
 from instances.engine.types import HostKey
 
 

@@ -194,6 +194,8 @@ def change_instance(
         row.name, row.group, row.os = name, group, os
         row.address, row.port, row.is_local, row.user_name = address.host, address.port, address.is_local, address.user
         row.credential = None if has_moved else credential
+        # Loopback is open to the demo fleet only, and only at its own places.
+        row.is_demo = row.is_demo and not has_moved
         if _place(row) != before:
             row.target_version += 1
         _save(row)

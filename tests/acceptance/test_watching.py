@@ -208,7 +208,9 @@ def test_signed_out_elsewhere_the_page_says_so_and_keeps_the_draft(signed_in, co
     page = signed_in
     send(page, "echo a draft", "web-01")
     page.keyboard.press("Escape")
-    everywhere = "from console.models import User; u = User.objects.get(username='admin'); u.session_epoch += 1; u.save()"
+    everywhere = (
+        "from console.models import User; u = User.objects.get(username='admin'); u.session_epoch += 1; u.save()"
+    )
     console.manage("shell", "-v", "0", "-c", everywhere)
     page.get_by_role("link", name=re.compile("Sign in")).first.click(timeout=15_000)
     page.get_by_label("User name").fill("admin")

@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandParser
 
+from console.demo import services as demo
 from console.members import services as members
 from console.server import fail
 from console.supervisor import Child, DataFolderLocked, GivenUp, Supervisor, lock_data_folder
@@ -27,6 +28,12 @@ class Command(BaseCommand):
         parser.add_argument("--workers", type=int, default=None)
         parser.add_argument(
             "--insecure-http", action="store_true", help="Allow plain http on an address that is not loopback."
+        )
+
+        parser.add_argument(
+            "--demo",
+            action="store_true",
+            help="While there is no instance, add a dozen demo instances on this machine.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -50,15 +57,22 @@ class Command(BaseCommand):
         workers = options["workers"] or settings.ENV.workers
         children = [Child("web", ["web", "--host", host, "--port", str(port)])]
         children += [Child(f"worker {number}", ["worker"]) for number in range(1, workers + 1)]
+        if options["demo"]:
+            demo.register_when_empty(members.ensure_cli_user())
+        has_demo = options["demo"] and demo.instances().exists()
+        if has_demo:
+            children.append(Child("demo", ["demo", "start"]))
         try:
-            Supervisor(children, ready=lambda: self._say_ready(host, port, link)).run()
+            Supervisor(children, ready=lambda: self._say_ready(host, port, link, has_demo)).run()
         except GivenUp as error:
             fail(str(error))
         finally:
             lock.close()
 
-    def _say_ready(self, host: str, port: int, link: str | None) -> None:
+    def _say_ready(self, host: str, port: int, link: str | None, has_demo: bool) -> None:
         url = settings.ENV.url if os.environ.get("MUSTER_URL") else f"http://{_bracketed(host)}:{port}"
+        if has_demo and demo.wait_until_served():
+            self.stdout.write("Demo instances on this machine are ready; manage.py demo remove takes them away.")
         self.stdout.write(f"Muster answers at {url}/")
         if link:
             self.stdout.write(f"First sign-in, once, within 15 minutes: {url}{link}")

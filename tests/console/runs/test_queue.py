@@ -84,7 +84,11 @@ def test_a_dead_workers_unsent_invocations_are_queued_again_and_sent_ones_are_lo
     run.invocations.filter(ordinal=2).update(status="running", start_sent_at=timezone.now())
     assert queue.reap(enlisted_worker()) == queue.LeftBehind(requeued=1, lost=2)
     rows = list(run.invocations.order_by("ordinal").values_list("status", "reason", "fence", "owner"))
-    assert rows == [("queued", "", 2, None), ("lost", "console_restarted", 2, None), ("lost", "console_restarted", 2, None)]
+    assert rows == [
+        ("queued", "", 2, None),
+        ("lost", "console_restarted", 2, None),
+        ("lost", "console_restarted", 2, None),
+    ]
     assert not WorkerLease.objects.filter(pk=dead).exists()
 
 

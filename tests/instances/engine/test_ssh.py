@@ -141,7 +141,6 @@ async def test_nothing_is_dialled_without_a_usable_credential() -> None:
 
 @pytest.mark.parametrize("form", ["pkcs8-pem", "openssh"])
 def test_a_key_is_named_by_its_fingerprint(form: str) -> None:
-    if form == "openssh":
     sealed = fault.new_key(passphrase="right", form=form)
     assert check_key(sealed, "right") == fault.fingerprint_of(sealed, "right")
     assert check_key(KEY) == fault.fingerprint_of(KEY)

@@ -1,0 +1,151 @@
+"""``manage.py run``: send a command from a shell and show it there until it has ended."""
+
+import asyncio
+import getpass
+import os
+import signal
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import connection
+
+from console.management.commands.worker import raise_file_limit
+from console.members.models import User
+from console.members.services import shell_actor
+from console.runs import queue, services
+from console.runs.models import Run
+from console.runs.terminal_follow import Follower, LeftRunning
+from console.runs.terminal_view import INTERRUPTED, TerminalView
+from console.server import fail
+from console.worker.worker import Worker
+from instances.access.rules import Action, NotAllowed, scope
+from instances.inventory import query
+from instances.inventory.errors import InventoryError
+from instances.inventory.models import Instance
+from instances.inventory.services import adhoc_instance
+
+DEFAULTS = services.Options()
+
+
+class Command(BaseCommand):
+    """Send a command; its output, end and exit status come out here."""
+
+    help = "Send a command to instances and show its output; the exit status is the command's own."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("text", metavar="TEXT", nargs="?", help="The command; - reads it from standard input.")
+        parser.add_argument("--file", metavar="F", help="Read the command from a file.")
+        parser.add_argument("--on", metavar="NAME", action="append", default=[], help="An instance, user@host, or .")
+        parser.add_argument("--filter", metavar="Q", help="All instances that match a filter, such as env:prod.")
+        parser.add_argument("--timeout", metavar="S", type=int, default=DEFAULTS.timeout_s)
+        parser.add_argument("--max-concurrency", metavar="N", type=int, default=DEFAULTS.max_concurrency)
+        parser.add_argument("--max-errors", metavar="N", type=int, default=None)
+        parser.add_argument("--json", action="store_true", help="One JSON object per line.")
+        parser.add_argument("--as", dest="user", metavar="USER", default="", help="Act as this member.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Do it, and end with the command's exit status."""
+        try:
+            actor = shell_actor(options["user"])
+            run = _send(actor, options)
+        except ValidationError as error:
+            fail(" ".join(error.messages))
+        except (InventoryError, NotAllowed, services.RunError, OSError, UnicodeError) as error:
+            fail(str(error))
+        view = TerminalView(run, stdout=sys.stdout.buffer, stderr=sys.stderr.buffer, as_json=options["json"])
+        status = uvloop.run(_follow(actor, run, view))
+        if view.is_broken:
+            # Python would complain about the closed pipe once more while it ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(status)
+
+
+def _send(actor: User, options: dict[str, Any]) -> Run:
+    return services.send_command(
+        actor,
+        instances=_instances(actor, options["on"], options["filter"]),
+        command=_text(options["text"], options["file"]),
+        request_key=uuid.uuid4().hex,
+        options=services.Options(
+            timeout_s=options["timeout"],
+            max_concurrency=options["max_concurrency"],
+            max_errors=options["max_errors"],
+        ),
+        os_user=_os_user(),
+    )
+
+
+def _text(text: str | None, file: str | None) -> str:
+    if (text is None) == (file is None):
+        fail("Give the command once: as TEXT, with --file F, or - to read it from standard input.")
+    if file is not None:
+        return Path(file).read_text()
+    return sys.stdin.read() if text == "-" else str(text)
+
+
+def _instances(actor: User, names: list[str], wanted: str | None) -> list[Instance]:
+    found = [_instance(actor, name) for name in names]
+    if wanted is not None:
+        found += query.matching(actor, wanted).select_related("group").order_by("name")
+    if not found:
+        fail("No instance was named: use --on NAME, or a --filter that matches one.")
+    return list({instance.pk: instance for instance in found}.values())
+
+
+def _instance(actor: User, name: str) -> Instance:
+    visible = Instance.objects.filter(scope(actor, Action.VIEW), name=name, is_adhoc=False)
+    found = visible.select_related("group").first()
+    if found is not None:
+        return found
+    if "@" not in name and name not in {".", "localhost"}:
+        fail(f"There is no instance {name}. Write user@host for one that is not in the list.")
+    return adhoc_instance(actor, address=name)
+
+
+def _os_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+async def _follow(actor: User, run: Run, view: TerminalView) -> int:
+    """Show the run; without a living worker be one, for this run alone."""
+    loop = asyncio.get_running_loop()
+    follower = Follower(actor, run, view, say=_say)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, follower.interrupt)
+    try:
+        if await asyncio.to_thread(_a_worker_is_alive):
+            return await follower.follow()
+        raise_file_limit()
+        return await _follow_and_work(follower, Worker(run_id=run.pk))
+    except* LeftRunning:
+        _say(f"Run {run.pk} was asked to stop but may still be running. The console shows how it ends.")
+    return INTERRUPTED
+
+
+async def _follow_and_work(follower: Follower, worker: Worker) -> int:
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(worker.run())
+        status = await follower.follow()
+        worker.drain()
+    return status
+
+
+def _a_worker_is_alive() -> bool:
+    try:
+        return queue.a_worker_is_alive()
+    finally:
+        connection.close()
+
+
+def _say(sentence: str) -> None:
+    sys.stderr.write(f"{sentence}\n")
+    sys.stderr.flush()

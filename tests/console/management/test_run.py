@@ -1,0 +1,175 @@
+"""``manage.py run`` with a worker of its own and real commands on this machine."""
+
+import io
+import json
+import os
+import signal
+import sys
+import threading
+import time
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+
+from console.runs.models import Run
+from instances.access.models import Role
+from instances.audit.models import AuditEntry
+from tests.support import factories
+from tests.support.runs import enlisted_worker, send
+from tests.support.sshd import marked_by
+
+pytestmark = [pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture(autouse=True)
+def _localhost(settings):
+    factories.allow_localhost(settings)
+
+
+@pytest.fixture
+def local():
+    return factories.InstanceFactory(name="here", address="localhost", is_local=True)
+
+
+def status_of(*arguments):
+    with pytest.raises(SystemExit) as ended:
+        call_command("run", *arguments)
+    return ended.value.code
+
+
+def when_running(action):
+    """Do something as soon as a run's command runs."""
+
+    def watch():
+        ends_at = time.monotonic() + 20
+        while time.monotonic() < ends_at:
+            if Run.objects.filter(invocations__status="running").exists():
+                action()
+                break
+            time.sleep(0.02)
+        connection.close()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    return thread
+
+
+def test_the_command_s_output_and_exit_status_come_out_here(local, capfdbinary):
+    assert status_of("--on", "here", "printf 'a\\377'; printf b >&2; exit 3") == 3
+    out, err = capfdbinary.readouterr()
+    assert (out, err) == (b"a\xff", b"b")
+    assert Run.objects.get().actor_name == "cli"
+
+
+def test_who_typed_it_is_in_the_audit_entry(local, monkeypatch):
+    monkeypatch.setenv("LOGNAME", "ada")
+    assert status_of("--on", "here", "true") == 0
+    assert AuditEntry.objects.get(action="run.send").details["os_user"] == "ada"
+
+
+def test_the_own_machine_needs_no_registration(capfdbinary):
+    assert status_of("--on", ".", "echo hello") == 0
+    assert capfdbinary.readouterr().out == b"hello\n"
+
+
+def test_several_instances_by_filter(local, capfdbinary):
+    factories.InstanceFactory(name="there", address="localhost", is_local=True)
+    assert status_of("--filter", "here", "--on", "there", "echo hello") == 0
+    assert sorted(capfdbinary.readouterr().out.splitlines()) == [b"here: hello", b"there: hello"]
+
+
+def test_json(local, capfdbinary):
+    assert status_of("--json", "--on", "here", "echo hello") == 0
+    types = [json.loads(line)["type"] for line in capfdbinary.readouterr().out.splitlines()]
+    assert types == ["output", "end"]
+
+
+def test_the_command_comes_from_a_file_or_standard_input(local, tmp_path, monkeypatch, capfdbinary):
+    script = tmp_path / "script"
+    script.write_text("echo from a file")
+    assert status_of("--on", "here", "--file", str(script)) == 0
+    monkeypatch.setattr(sys, "stdin", io.StringIO("echo from standard input"))
+    assert status_of("--on", "here", "-") == 0
+    assert capfdbinary.readouterr().out == b"from a file\nfrom standard input\n"
+
+
+def test_a_time_limit_ends_with_124(local):
+    assert status_of("--on", "here", "--timeout", "1", "sleep 60") == 124
+
+
+def test_one_that_cannot_run_says_why(local, capfdbinary):
+    local.is_disabled = True
+    local.save()
+    assert status_of("--on", "here", "true") == 255
+    assert b"disabled" in capfdbinary.readouterr().err
+
+
+def test_it_works_for_its_own_run_alone(local):
+    other = send(instances=[local])
+    assert status_of("--on", "here", "true") == 0
+    assert other.invocations.get().status == "queued"
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_the_run(local, capfdbinary):
+    thread = when_running(lambda: os.kill(os.getpid(), signal.SIGINT))
+    assert status_of("--on", "here", "sleep 61") == 130
+    thread.join()
+    invocation = Run.objects.get().invocations.get()
+    assert invocation.status == "stopped"
+    assert marked_by("MUSTER_INVOCATION", str(invocation.marker)) == []
+    assert b"Stopping run" in capfdbinary.readouterr().err
+
+
+def test_a_second_ctrl_c_leaves_it_and_says_so(local, capfdbinary):
+    enlisted_worker()  # alive, but it claims nothing
+
+    def twice():
+        ends_at = time.monotonic() + 20
+        while not Run.objects.exists() and time.monotonic() < ends_at:
+            time.sleep(0.02)
+        # Something is active that nobody stops.
+        Run.objects.get().invocations.update(status="running")
+        while not Run.objects.filter(stop_requested_at__isnull=False).exists() and time.monotonic() < ends_at:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGINT)
+        connection.close()
+
+    thread = threading.Thread(target=twice)
+    before = [signal.signal(signal.SIGINT, signal.SIG_IGN)]
+    thread.start()
+    assert status_of("--on", "here", "sleep 62") == 130
+    thread.join()
+    signal.signal(signal.SIGINT, before[0])
+    assert b"may still be running" in capfdbinary.readouterr().err
+
+
+# ------------------------------------------------------------------ refused
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--on", "nowhere", "true"], "There is no instance nowhere."),
+        (["true"], "No instance was named"),
+        (["--on", "here"], "Give the command once"),
+        (["--on", "here", "--file", "/nonexistent", "true"], "Give the command once"),
+        (["--on", "here", "--file", "/nonexistent"], "No such file"),
+        (["--on", "here", ""], "Enter a command."),
+        (["--on", "here", "--timeout", "0", "true"], "The time limit"),
+        (["--on", "here", "--as", "nobody-here", "true"], "There is no active user"),
+    ],
+)
+def test_what_cannot_be_sent_ends_with_2_and_one_sentence(local, capfd, arguments, sentence):
+    assert status_of(*arguments) == 2
+    err = capfd.readouterr().err
+    assert sentence in err
+    assert err.count("\n") == 1
+
+
+def test_a_viewer_may_not_send(local, capfd):
+    factories.UserFactory(username="vera", role=Role.VIEWER)
+    assert status_of("--as", "vera", "--on", "here", "true") == 2
+    assert not Run.objects.exists()
