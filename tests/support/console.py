@@ -84,6 +84,8 @@ def start_console(folder: Path, *arguments: str, **environment: str) -> Console:
         **environment,
     }
     log = folder / "serve.log"
+    # A console started before on the same folder has said so too.
+    said_before = len(log.read_text(errors="replace")) if log.exists() else 0
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "manage.py", "serve", "--port", str(port), "--workers", "1", *arguments],
@@ -95,7 +97,7 @@ def start_console(folder: Path, *arguments: str, **environment: str) -> Console:
         )
     console = Console(f"http://127.0.0.1:{port}", folder, full, process, log, port)
     ends_at = time.monotonic() + START_S
-    while "Muster answers" not in console.said():
+    while "Muster answers" not in log.read_text(errors="replace")[said_before:]:
         if process.poll() is not None or time.monotonic() > ends_at:
             console.stop()
             raise RuntimeError(f"The console did not start: {console.said()}")
