@@ -1,11 +1,11 @@
 # make run    a working console on this machine
 # make test   every test, with its set-up
-# make check  format, lint, import contracts, migrations
+# make check  format, lint, types, import contracts, migrations
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check types tools
+.PHONY: run test check tools
 
 run: $(VENV)/.installed
 	$(BIN)/python manage.py serve --demo
@@ -28,13 +28,10 @@ test: $(VENV)/.installed-dev tools
 	$(BIN)/python -m pytest -q -m "not slow"
 	$(BIN)/python -m pytest -q -m slow
 
-# Not clean yet, hence not part of check.
-types: $(VENV)/.installed-dev
-	$(BIN)/mypy
-
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/djlint --quiet --lint templates
 	MUSTER_DATA=$$(mktemp -d) $(BIN)/python manage.py makemigrations --check --dry-run

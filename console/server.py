@@ -117,7 +117,7 @@ def serve_web(application: Any, *, host: str, port: int, ready: Callable[[], Non
     )
     keeper = _Background()
     reactor.callWhenRunning(keeper.start)
-    reactor.addSystemEventTrigger("before", "shutdown", keeper.stop)
+    reactor.addSystemEventTrigger("before", "shutdown", keeper.stop)  # type: ignore[arg-type]
     server.run()
 
 
@@ -144,7 +144,7 @@ class _Background:
             except Exception:
                 # Without it every viewer would fall back to looking once a second, in silence: end, and be restarted.
                 logger.exception("Wake-ups stopped", extra={"action": "wake"})
-                reactor.callLater(0, reactor.stop)
+                reactor.callLater(0, reactor.stop)  # type: ignore[arg-type, misc]
 
 
 def end_with_parent(handle: int, end: Callable[[], None]) -> None:

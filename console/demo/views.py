@@ -12,7 +12,7 @@ from instances.access import rules
 from instances.access.rules import Action
 
 if TYPE_CHECKING:
-    from console.members.views import SignedInRequest
+    from instances.access.requests import SignedInRequest
 
 
 @require_POST

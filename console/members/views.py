@@ -1,7 +1,7 @@
 """Translates requests about accounts into service calls and pages: sign-in, the own account, and people."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from django.contrib import messages
 from django.contrib.auth import login, logout, update_session_auth_hash
@@ -21,15 +21,8 @@ from console.members.forms import AddMemberForm, ChangePasswordForm, NewPassword
 from console.members.models import User
 from instances.access import rules
 from instances.access.models import Role
+from instances.access.requests import SignedInRequest
 from instances.access.rules import Action
-
-if TYPE_CHECKING:
-
-    class SignedInRequest(HttpRequest):
-        """A request that passed the sign-in middleware."""
-
-        user: User
-
 
 Result = TypeVar("Result")
 # Where a visitor's session keeps the hash of the sign-in link that was followed.
@@ -102,7 +95,7 @@ def choose_password(request: HttpRequest) -> HttpResponse:
 @sensitive_post_parameters()
 @never_cache
 @require_http_methods(["GET", "POST"])
-def account(request: "SignedInRequest") -> HttpResponse:
+def account(request: SignedInRequest) -> HttpResponse:
     """Show one's account; a POST changes the password and ends all sessions but this one."""
     form = ChangePasswordForm(request.POST or None)
     user = request.user
@@ -121,7 +114,7 @@ def account(request: "SignedInRequest") -> HttpResponse:
 
 
 @require_POST
-def sign_out_everywhere(request: "SignedInRequest") -> HttpResponse:
+def sign_out_everywhere(request: SignedInRequest) -> HttpResponse:
     """End all of one's sessions, this one too."""
     services.sign_out_everywhere(request.user, member=request.user)
     logout(request)
@@ -132,7 +125,7 @@ def sign_out_everywhere(request: "SignedInRequest") -> HttpResponse:
 
 
 @require_GET
-def people(request: "SignedInRequest") -> HttpResponse:
+def people(request: SignedInRequest) -> HttpResponse:
     """Show the people and their roles."""
     rules.require(request.user, Action.MANAGE_MEMBERS)
     return _people(request, AddMemberForm())
@@ -140,7 +133,7 @@ def people(request: "SignedInRequest") -> HttpResponse:
 
 @never_cache
 @require_POST
-def add_member(request: "SignedInRequest") -> HttpResponse:
+def add_member(request: SignedInRequest) -> HttpResponse:
     """Add a person; the answer is the only page that ever shows the link to hand over."""
     rules.require(request.user, Action.MANAGE_MEMBERS)
     form = AddMemberForm(request.POST)
@@ -153,7 +146,7 @@ def add_member(request: "SignedInRequest") -> HttpResponse:
 
 @never_cache
 @require_POST
-def change_member(request: "SignedInRequest", member_id: int) -> HttpResponse:
+def change_member(request: SignedInRequest, member_id: int) -> HttpResponse:
     """Do what the pressed button (``do``) says: role, deactivate, activate, link or sign-out."""
     rules.require(request.user, Action.MANAGE_MEMBERS)
     member = get_object_or_404(services.people(), pk=member_id)
@@ -170,7 +163,7 @@ def change_member(request: "SignedInRequest", member_id: int) -> HttpResponse:
     return redirect("people")
 
 
-def _change_role(request: "SignedInRequest", member: User) -> None:
+def _change_role(request: SignedInRequest, member: User) -> None:
     services.change_role(request.user, member=member, role=request.POST.get("role", ""))
 
 
@@ -184,7 +177,7 @@ _CHANGES: "dict[str, Callable[[SignedInRequest, User], str | None]]" = {
 
 
 def _people(
-    request: "SignedInRequest",
+    request: SignedInRequest,
     form: AddMemberForm,
     *,
     member: User | None = None,

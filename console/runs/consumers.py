@@ -77,7 +77,7 @@ class ViewerConsumer(AsyncWebsocketConsumer):
             await self.close(TOO_MUCH)
             return
         try:
-            message = json.loads(text_data or "") if len(text_data or "") <= MAX_MESSAGE_BYTES else None
+            message = _parsed(text_data or "")
             await HANDLERS[message["type"]](self, message)
         except (ValueError, KeyError, TypeError):
             self._say(type="error", message="That message was not understood.")
@@ -217,10 +217,18 @@ class ViewerConsumer(AsyncWebsocketConsumer):
 
     async def _is_live(self) -> bool:
         session = self.scope["session"]
-        return await self._read(members.session_is_live, session.session_key, self.user.pk)
+        return bool(await self._read(members.session_is_live, session.session_key, self.user.pk))
 
     async def _read(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return await database_sync_to_async(call, thread_sensitive=False, executor=_readers)(*args, **kwargs)
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """Return a viewer's message. Raises: ValueError for what is no JSON object, or is too long to be one of ours."""
+    message = json.loads(text) if len(text) <= MAX_MESSAGE_BYTES else None
+    if not isinstance(message, dict):
+        raise ValueError("A message is a JSON object.")
+    return message
 
 
 HANDLERS = {

@@ -184,7 +184,7 @@ def take_rechecks(limit: int) -> list[LostOne]:
             ]
         )
         Invocation.objects.filter(pk__in=[row[0] for row in rows]).update(recheck="")
-    return [LostOne(*row) for row in rows]
+    return [LostOne(row[0], row[1], row[2], row[3], row[4], row[5]) for row in rows if row[2]]
 
 
 def resolve_lost(invocation_id: int, *, status: Status, reason: str, message: str) -> bool:
@@ -329,5 +329,5 @@ def _lock_is_free(worker_id: uuid.UUID) -> bool:
     return True
 
 
-def _uuid_param(value: uuid.UUID) -> object:
-    return Invocation._meta.get_field("owner").get_db_prep_value(value, connection)
+def _uuid_param(value: uuid.UUID) -> str | uuid.UUID:
+    return value if connection.features.has_native_uuid_field else value.hex

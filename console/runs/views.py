@@ -4,7 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict, StreamingHttpResponse
+from django.http import HttpResponse, HttpResponseBase, QueryDict, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -17,6 +17,7 @@ from console.runs.ranges import Unsatisfiable, parse_range
 from console.saved_commands import services as saved_commands
 from console.saved_commands.models import SavedCommand
 from instances.access import rules
+from instances.access.requests import SignedInRequest
 from instances.inventory.details import details_of
 from instances.inventory.errors import InventoryError
 from instances.inventory.listing import listing
@@ -29,7 +30,7 @@ HISTORY_ROWS = 50
 
 
 @require_GET
-def home(request: HttpRequest) -> HttpResponse:
+def home(request: SignedInRequest) -> HttpResponse:
     """Show the instances; htmx asking for the list gets the list alone."""
     context = {"listing": listing(request.user, request.GET)}
     if request.htmx.target and "instances" in request.htmx.target:
@@ -37,7 +38,7 @@ def home(request: HttpRequest) -> HttpResponse:
     return dashboard(request, None)
 
 
-def dashboard(request: HttpRequest, shown: RunView | None, status: int = 200) -> HttpResponse:
+def dashboard(request: SignedInRequest, shown: RunView | None, status: int = 200) -> HttpResponse:
     """Return the one page: the list, with a run open beside it if there is one."""
     context = {
         "listing": listing(request.user, request.GET if shown is None else QueryDict()),
@@ -51,7 +52,7 @@ def dashboard(request: HttpRequest, shown: RunView | None, status: int = 200) ->
 
 
 @require_http_methods(["GET", "POST"])
-def send(request: HttpRequest) -> HttpResponse:
+def send(request: SignedInRequest) -> HttpResponse:
     """Show the Send Command form as a page, or send: then the run's panel, or its page without JavaScript."""
     rules.require_anywhere(request.user, rules.Action.SEND_COMMAND)
     if request.method == "GET":
@@ -96,7 +97,7 @@ def _send(form: SendForm) -> Run | None:
     return run
 
 
-def _refused(request: HttpRequest, form: SendForm) -> HttpResponse:
+def _refused(request: SignedInRequest, form: SendForm) -> HttpResponse:
     template = "send/_form.html" if request.htmx else "send/page.html"
     context = send_context(form, _shown_targets(request.user, form.data))
     answer = render(request, template, context, status=422)
@@ -105,7 +106,7 @@ def _refused(request: HttpRequest, form: SendForm) -> HttpResponse:
     return answer
 
 
-def initial_from(request: HttpRequest) -> dict[str, Any]:
+def initial_from(request: SignedInRequest) -> dict[str, Any]:
     """Return the form's start values: chosen instances, a saved command, or a run to send again."""
     initial: dict[str, Any] = {"ids": request.GET.get("ids", "")}
     if request.GET.get("query") is not None and request.GET.get("by_query"):
@@ -140,7 +141,7 @@ def _shown_targets(user: Any, data: Any) -> list[Instance]:
 
 
 @require_http_methods(["GET", "POST"])
-def send_targets(request: HttpRequest) -> HttpResponse:
+def send_targets(request: SignedInRequest) -> HttpResponse:
     """Show which instances a selection comes to: names, number, and those that would be skipped.
 
     POST is for selections too long for a URL; it changes nothing.
@@ -154,7 +155,7 @@ def send_targets(request: HttpRequest) -> HttpResponse:
 
 
 @require_GET
-def run(request: HttpRequest, run_id: int) -> HttpResponse:
+def run(request: SignedInRequest, run_id: int) -> HttpResponse:
     """Show a run beside the list; htmx asking for a part of it gets that part."""
     found = get_object_or_404(services.visible_runs(request.user), pk=run_id)
     shown = run_view(
@@ -171,7 +172,7 @@ def run(request: HttpRequest, run_id: int) -> HttpResponse:
 
 
 @require_POST
-def stop_run(request: HttpRequest, run_id: int) -> HttpResponse:
+def stop_run(request: SignedInRequest, run_id: int) -> HttpResponse:
     """Stop a run or one invocation (``i``) of it."""
     found = get_object_or_404(services.visible_runs(request.user), pk=run_id)
     services.stop_run(request.user, run=found, ordinal=_number(request.POST.get("i"), None))
@@ -181,7 +182,7 @@ def stop_run(request: HttpRequest, run_id: int) -> HttpResponse:
 
 
 @require_POST
-def recheck_run(request: HttpRequest, run_id: int) -> HttpResponse:
+def recheck_run(request: SignedInRequest, run_id: int) -> HttpResponse:
     """Look what is left of lost invocations (``i`` for one), or stop it (``stop``)."""
     found = get_object_or_404(services.visible_runs(request.user), pk=run_id)
     ordinal = _number(request.POST.get("i"), None)
@@ -192,7 +193,7 @@ def recheck_run(request: HttpRequest, run_id: int) -> HttpResponse:
 
 
 @require_GET
-def download(request: HttpRequest, run_id: int, ordinal: int) -> HttpResponseBase:
+def download(request: SignedInRequest, run_id: int, ordinal: int) -> HttpResponseBase:
     """Send an invocation's kept output, exact bytes, whole or a Range (RFC 9110 section 14)."""
     found = get_object_or_404(services.visible_runs(request.user), pk=run_id)
     invocation = get_object_or_404(services.visible_invocations(request.user, found), ordinal=ordinal)
@@ -230,7 +231,7 @@ def _download_headers(invocation: Invocation, start: int, stop: int) -> dict[str
 
 
 @require_GET
-def runs(request: HttpRequest) -> HttpResponse:
+def runs(request: SignedInRequest) -> HttpResponse:
     """Show the runs a user may see, newest first, filtered."""
     form = history.HistoryForm(request.GET)
     found = history.filtered(services.visible_runs(request.user), form)
@@ -239,7 +240,7 @@ def runs(request: HttpRequest) -> HttpResponse:
 
 
 @require_GET
-def instance_commands(request: HttpRequest, instance_id: int) -> HttpResponse:
+def instance_commands(request: SignedInRequest, instance_id: int) -> HttpResponse:
     """Show the history of one instance: its Remote Commands tab."""
     instance = get_object_or_404(Instance.objects.filter(rules.scope(request.user, rules.Action.VIEW)), pk=instance_id)
     rows = Invocation.objects.filter(instance=instance).select_related("run").order_by("-pk")

@@ -44,6 +44,8 @@ async def _recheck(lost: LostOne, pool: Pool, in_database: InDatabase) -> None:
 
 
 def _target(lost: LostOne) -> Target | None:
+    if lost.instance_id is None:
+        return None
     instance = Instance.objects.select_related("group", "credential").filter(pk=lost.instance_id).first()
     return target_of(instance) if instance else None
 

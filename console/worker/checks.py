@@ -6,10 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from console.worker.learnt import Learnt
-from console.worker.preparation import Order
 from instances.credentials import services as credentials
 from instances.engine.check import check
-from instances.engine.errors import EngineError
+from instances.engine.errors import ConnectError, EngineError
 from instances.engine.pool import Pool
 from instances.engine.types import Facts, Target
 from instances.inventory import reachability
@@ -49,13 +48,12 @@ async def _check(
             facts = await check(connection)
     except EngineError as raised:
         error = raised
-    await in_database(_save, instance_id, target, credential_id, facts, error)
+    await in_database(_save, instance_id, credential_id, facts, error)
 
 
-def _save(
-    instance_id: int, target: Target, credential_id: int | None, facts: Facts | None, error: EngineError | None
-) -> None:
+def _save(instance_id: int, credential_id: int | None, facts: Facts | None, error: EngineError | None) -> None:
     learnt = Learnt()
-    learnt.note(Order(instance_id, target, None, credential_id), error)  # type: ignore[arg-type]
+    if error is None or isinstance(error, ConnectError):
+        learnt.note(instance_id, error, credential_id=credential_id)
     learnt.save()
     reachability.finish_check(instance_id, facts=facts, error=error)

@@ -29,20 +29,22 @@ class Refusal:
     message: str
 
 
+DELETED = Refusal(Status.SKIPPED, "instance_deleted", "The instance was deleted. The command did not run.")
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A claimed invocation made ready: either a refusal, or a target and a command."""
+    """A claimed invocation made ready: what to send where."""
 
-    instance_id: int | None
-    target: Target | None
-    command: Command | None
-    credential_id: int | None = None
-    refusal: Refusal | None = None
+    instance_id: int
+    target: Target
+    command: Command
+    credential_id: int | None
     allowed_exit_statuses: frozenset[int] = ALLOWED_EXIT_STATUSES
 
 
-def prepare(claims: Sequence[Claim]) -> list[Order]:
-    """Make the orders for claims, in their order. Side effects: a handful of queries, however many claims."""
+def prepare(claims: Sequence[Claim]) -> list[Order | Refusal]:
+    """Make orders of claims, or say why not, in their order. Side effects: a handful of queries, for any number."""
     if not claims:
         return []
     runs = Run.objects.select_related("actor").in_bulk({claim.run_id for claim in claims})
@@ -53,17 +55,17 @@ def prepare(claims: Sequence[Claim]) -> list[Order]:
     owned = credentials.credentials_for(list(found.values()))
     suspended = credentials.suspended_on(owned)
     permitted = _Permissions()
-    orders = []
+    orders: list[Order | Refusal] = []
     for claim in claims:
         run, instance = runs[claim.run_id], found.get(claim.instance_id or 0)
-        refusal = _refusal(run, instance, permitted, suspended)
-        if refusal or instance is None:
-            orders.append(Order(claim.instance_id, None, None, refusal=refusal))
-            continue
-        credential = owned.get(instance.pk)
-        orders.append(
-            Order(instance.pk, targets[instance.pk], command_of(run, new_marker()), credential and credential.pk)
-        )
+        if instance is None:
+            orders.append(DELETED)
+        elif refusal := _refusal(run, instance, permitted, suspended):
+            orders.append(refusal)
+        else:
+            credential = owned.get(instance.pk)
+            command = command_of(run, new_marker())
+            orders.append(Order(instance.pk, targets[instance.pk], command, credential.pk if credential else None))
     return orders
 
 
@@ -100,9 +102,7 @@ class _Permissions:
         return self._answers[key]
 
 
-def _refusal(run: Run, instance: Instance | None, permissions: _Permissions, suspended: set[int]) -> Refusal | None:
-    if instance is None:
-        return Refusal(Status.SKIPPED, "instance_deleted", "The instance was deleted. The command did not run.")
+def _refusal(run: Run, instance: Instance, permissions: _Permissions, suspended: set[int]) -> Refusal | None:
     if instance.is_disabled:
         return Refusal(Status.SKIPPED, "instance_disabled", "The instance is disabled. The command did not run.")
     if not permissions.may_send(run, instance):

@@ -17,6 +17,7 @@ from console.runs.invoke import Work, finish_unstarted, invoke
 from console.runs.journal import Journal
 from console.worker import aftercare, checks, preparation
 from console.worker.learnt import Learnt
+from console.worker.preparation import Order, Refusal
 from console.worker.writer import Writer
 from instances.engine.local import LocalTransport
 from instances.engine.pool import Pool
@@ -119,7 +120,7 @@ class Worker:
             self._hold(claim, order, invocations)
         return len(claims)
 
-    def _hold(self, claim: queue.Claim, order: preparation.Order, invocations: asyncio.TaskGroup) -> None:
+    def _hold(self, claim: queue.Claim, order: Order | Refusal, invocations: asyncio.TaskGroup) -> None:
         journal = Journal(
             invocation_id=claim.invocation_id,
             run_id=claim.run_id,
@@ -132,11 +133,11 @@ class Worker:
         self._idle.clear()
         invocations.create_task(self._invoke(journal, order))
 
-    async def _invoke(self, journal: Journal, order: preparation.Order) -> None:
+    async def _invoke(self, journal: Journal, order: Order | Refusal) -> None:
         stop = self._stops[journal.invocation_id]
         try:
-            if order.refusal is not None:
-                preparation.refuse(journal, order.refusal)
+            if isinstance(order, Refusal):
+                preparation.refuse(journal, order)
             elif stop.cause is not None:
                 finish_unstarted(journal)
             else:
@@ -147,7 +148,8 @@ class Worker:
                     allowed_exit_statuses=order.allowed_exit_statuses,
                     stop=stop,
                 )
-                self._learnt.note(order, await invoke(work, pool=self._pool, flush=self._writer.flush))
+                error = await invoke(work, pool=self._pool, flush=self._writer.flush)
+                self._learnt.note(order.instance_id, error, credential_id=order.credential_id)
             await self._writer.flush()
         except Exception:
             # The last resort: one broken invocation must not take the others of this worker with it.

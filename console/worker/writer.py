@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from datetime import datetime
+from typing import Any
 
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
@@ -193,7 +194,7 @@ def _insert_output(entries: Sequence[Entry]) -> None:
             )
 
 
-def _statements(rows: Iterable[tuple[object, ...]], *, width: int) -> Iterable[tuple[str, list[object]]]:
+def _statements(rows: Iterable[tuple[object, ...]], *, width: int) -> Iterable[tuple[str, list[Any]]]:
     """Cut rows into multi-row statements.
 
     One statement for many rows: ``executemany`` hands over the GIL for every row, which was ten times slower.

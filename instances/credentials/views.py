@@ -12,26 +12,21 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from instances.access import rules
 from instances.access.models import Group
+from instances.access.requests import SignedInRequest
 from instances.access.rules import Action
 from instances.credentials import services
 from instances.credentials.forms import AttachForm, CredentialForm
 from instances.credentials.models import Credential
 
 if TYPE_CHECKING:
-    from console.members.models import User
     from instances.inventory.models import Instance
-
-    class SignedInRequest(HttpRequest):
-        """A request that passed the sign-in middleware."""
-
-        user: User
 
 
 NAMES_SHOWN = 50
 
 
 @require_GET
-def credentials(request: "SignedInRequest") -> HttpResponse:
+def credentials(request: SignedInRequest) -> HttpResponse:
     """Show the credentials, without their secrets, and how many instances and groups use each."""
     rules.require(request.user, Action.MANAGE_CREDENTIALS)
     rows = Credential.objects.annotate(
@@ -43,7 +38,7 @@ def credentials(request: "SignedInRequest") -> HttpResponse:
 
 @sensitive_post_parameters()
 @require_http_methods(["GET", "POST"])
-def add_credential(request: "SignedInRequest") -> HttpResponse:
+def add_credential(request: SignedInRequest) -> HttpResponse:
     """Add a credential; with ``?instance=`` for an instance that has none, which gets it at once."""
     rules.require(request.user, Action.MANAGE_CREDENTIALS)
     form = CredentialForm(request.POST or None, request.FILES or None, user=request.user)
@@ -61,7 +56,7 @@ def add_credential(request: "SignedInRequest") -> HttpResponse:
 
 @sensitive_post_parameters()
 @require_http_methods(["GET", "POST"])
-def edit_credential(request: "SignedInRequest", credential_id: int) -> HttpResponse:
+def edit_credential(request: SignedInRequest, credential_id: int) -> HttpResponse:
     """Change a credential; below it the page says what uses it."""
     rules.require(request.user, Action.MANAGE_CREDENTIALS)
     credential = get_object_or_404(Credential, pk=credential_id)
@@ -75,7 +70,7 @@ def edit_credential(request: "SignedInRequest", credential_id: int) -> HttpRespo
 
 
 @require_http_methods(["GET", "POST"])
-def delete_credential(request: "SignedInRequest", credential_id: int) -> HttpResponse:
+def delete_credential(request: SignedInRequest, credential_id: int) -> HttpResponse:
     """Say what uses a credential, then delete it."""
     rules.require(request.user, Action.MANAGE_CREDENTIALS)
     credential = get_object_or_404(Credential, pk=credential_id)
@@ -87,7 +82,7 @@ def delete_credential(request: "SignedInRequest", credential_id: int) -> HttpRes
 
 
 @require_http_methods(["GET", "POST"])
-def attach_credential(request: "SignedInRequest") -> HttpResponse:
+def attach_credential(request: SignedInRequest) -> HttpResponse:
     """Give the selected instances (``ids``) a credential of their own, or a ``group`` its default."""
     rules.require(request.user, Action.MANAGE_CREDENTIALS)
     form = AttachForm(request.POST if request.method == "POST" else request.GET)
@@ -104,7 +99,7 @@ def attach_credential(request: "SignedInRequest") -> HttpResponse:
 
 
 @require_POST
-def resume_credential(request: "SignedInRequest", instance_id: int) -> HttpResponse:
+def resume_credential(request: SignedInRequest, instance_id: int) -> HttpResponse:
     """Let an instance's credential be offered there again, after it was refused twice."""
     instance = get_object_or_404(services.resumable(request.user), pk=instance_id)
     services.resume(request.user, instance=instance)

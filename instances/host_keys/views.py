@@ -11,17 +11,13 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_POST
 
 from instances.access import rules
+from instances.access.requests import SignedInRequest
 from instances.access.rules import Action
 from instances.host_keys import services
 from instances.host_keys.models import HostKey, HostKeyState
 
 if TYPE_CHECKING:
-    from console.members.models import User
-
-    class SignedInRequest(HttpRequest):
-        """A request that passed the sign-in middleware."""
-
-        user: User
+    pass
 
 
 PAGE_ROWS = 100
@@ -29,7 +25,7 @@ CHANGED_ROWS = 100
 
 
 @require_GET
-def host_keys(request: "SignedInRequest") -> HttpResponse:
+def host_keys(request: SignedInRequest) -> HttpResponse:
     """Show the keys that wait for a person: changed ones one by one beside the old, unknown ones as a list.
 
     ``?select=all`` ticks the unknown ones of the page; a changed key is never part of that.
@@ -39,7 +35,7 @@ def host_keys(request: "SignedInRequest") -> HttpResponse:
 
 
 @require_POST
-def trust_host_keys(request: "SignedInRequest") -> HttpResponse:
+def trust_host_keys(request: SignedInRequest) -> HttpResponse:
     """Trust the chosen keys (``keys``); a changed one only with the confirmation that its own form asks for."""
     rules.require_anywhere(request.user, Action.TRUST_HOST_KEYS)
     chosen = _chosen(request)
@@ -57,7 +53,7 @@ def trust_host_keys(request: "SignedInRequest") -> HttpResponse:
 
 
 @require_POST
-def forget_host_key(request: "SignedInRequest", host_key_id: int) -> HttpResponse:
+def forget_host_key(request: SignedInRequest, host_key_id: int) -> HttpResponse:
     """Remove one key, waiting or trusted."""
     key = get_object_or_404(_theirs(request), pk=host_key_id)
     services.forget(request.user, host_keys=[key])
@@ -65,7 +61,7 @@ def forget_host_key(request: "SignedInRequest", host_key_id: int) -> HttpRespons
     return redirect(_next(request))
 
 
-def _page(request: "SignedInRequest", error: str = "", status: int = 200) -> HttpResponse:
+def _page(request: SignedInRequest, error: str = "", status: int = 200) -> HttpResponse:
     changed = list(services.waiting(request.user, HostKeyState.CHANGED)[:CHANGED_ROWS])
     former = services.former_fingerprints(changed)
     context = {
@@ -79,12 +75,12 @@ def _page(request: "SignedInRequest", error: str = "", status: int = 200) -> Htt
     return render(request, "host_keys/review.html", context, status=status)
 
 
-def _theirs(request: "SignedInRequest") -> QuerySet[HostKey]:
+def _theirs(request: SignedInRequest) -> QuerySet[HostKey]:
     shown = HostKey.objects.filter(rules.scope(request.user, Action.TRUST_HOST_KEYS, field="instance__group"))
     return shown.select_related("instance", "instance__group")
 
 
-def _chosen(request: "SignedInRequest") -> list[HostKey]:
+def _chosen(request: SignedInRequest) -> list[HostKey]:
     ids = [int(value) for value in request.POST.getlist("keys") if value.isdecimal() and len(value) < 19]
     return list(_theirs(request).filter(pk__in=ids[: 10 * PAGE_ROWS]).exclude(state=HostKeyState.TRUSTED))
 

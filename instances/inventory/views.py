@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -12,6 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from instances.access import rules
 from instances.access.models import Group
+from instances.access.requests import SignedInRequest
 from instances.access.rules import Action
 from instances.inventory import groups as group_services
 from instances.inventory import services
@@ -21,12 +22,7 @@ from instances.inventory.models import Instance
 from instances.inventory.query import numbers, selected, visible
 
 if TYPE_CHECKING:
-    from console.members.models import User
-
-    class SignedInRequest(HttpRequest):
-        """A request that passed the sign-in middleware."""
-
-        user: User
+    pass
 
 
 NAMES_SHOWN = 50
@@ -35,7 +31,7 @@ TABS = ("overview", "commands")
 
 
 @require_http_methods(["GET", "POST"])
-def add_instance(request: "SignedInRequest") -> HttpResponse:
+def add_instance(request: SignedInRequest) -> HttpResponse:
     """Add one instance, then show it."""
     rules.require_anywhere(request.user, Action.MANAGE_INSTANCES)
     form = InstanceForm(request.POST or None, user=request.user)
@@ -47,7 +43,7 @@ def add_instance(request: "SignedInRequest") -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-def paste_instances(request: "SignedInRequest") -> HttpResponse:
+def paste_instances(request: SignedInRequest) -> HttpResponse:
     """Read a pasted list: the first POST shows what it means, the second one, confirmed, adds it."""
     rules.require_anywhere(request.user, Action.MANAGE_INSTANCES)
     form = PasteForm(request.POST or None, user=request.user)
@@ -60,7 +56,7 @@ def paste_instances(request: "SignedInRequest") -> HttpResponse:
 
 
 @require_GET
-def instance(request: "SignedInRequest", instance_id: int) -> HttpResponse:
+def instance(request: SignedInRequest, instance_id: int) -> HttpResponse:
     """Show one instance: what is known of it, or the commands sent to it."""
     row = _instance(request, instance_id)
     tab = request.GET.get("tab", "")
@@ -69,7 +65,7 @@ def instance(request: "SignedInRequest", instance_id: int) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-def edit_instance(request: "SignedInRequest", instance_id: int) -> HttpResponse:
+def edit_instance(request: SignedInRequest, instance_id: int) -> HttpResponse:
     """Change one instance, and say so when it lost its credential and host keys by moving."""
     row = _instance(request, instance_id)
     rules.require(request.user, Action.MANAGE_INSTANCES, row.group)
@@ -84,28 +80,28 @@ def edit_instance(request: "SignedInRequest", instance_id: int) -> HttpResponse:
 
 
 @require_POST
-def check_instances(request: "SignedInRequest", instance_id: int | None = None) -> HttpResponse:
+def check_instances(request: SignedInRequest, instance_id: int | None = None) -> HttpResponse:
     """Have instances checked now; the pages show what was found when it is there."""
     count = services.request_check(request.user, instances=_selected(request, instance_id))
     return _back(request, instance_id, count, "being checked")
 
 
 @require_POST
-def disable_instances(request: "SignedInRequest", instance_id: int | None = None) -> HttpResponse:
+def disable_instances(request: SignedInRequest, instance_id: int | None = None) -> HttpResponse:
     """Disable instances."""
     count = services.disable_instances(request.user, instances=_selected(request, instance_id))
     return _back(request, instance_id, count, "disabled")
 
 
 @require_POST
-def enable_instances(request: "SignedInRequest", instance_id: int | None = None) -> HttpResponse:
+def enable_instances(request: SignedInRequest, instance_id: int | None = None) -> HttpResponse:
     """Enable instances."""
     count = services.enable_instances(request.user, instances=_selected(request, instance_id))
     return _back(request, instance_id, count, "enabled")
 
 
 @require_POST
-def delete_instances(request: "SignedInRequest", instance_id: int | None = None) -> HttpResponse:
+def delete_instances(request: SignedInRequest, instance_id: int | None = None) -> HttpResponse:
     """Ask which instances would be deleted, then delete them if that is still the number."""
     rules.require_anywhere(request.user, Action.MANAGE_INSTANCES)
     found = _selected(request, instance_id).order_by("name")
@@ -118,7 +114,7 @@ def delete_instances(request: "SignedInRequest", instance_id: int | None = None)
 
 
 @require_POST
-def send_to_instances(request: "SignedInRequest") -> HttpResponse:
+def send_to_instances(request: SignedInRequest) -> HttpResponse:
     """Lead to Send Command with the ticked instances in the URL; the way of pages without JavaScript."""
     found = _selected(request, None)
     if not found.exists():
@@ -127,7 +123,7 @@ def send_to_instances(request: "SignedInRequest") -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-def groups(request: "SignedInRequest") -> HttpResponse:
+def groups(request: SignedInRequest) -> HttpResponse:
     """Show the groups, or add one."""
     rules.require_anywhere(request.user, Action.MANAGE_GROUPS)
     form = GroupForm(request.POST or None, user=request.user)
@@ -138,7 +134,7 @@ def groups(request: "SignedInRequest") -> HttpResponse:
 
 
 @require_POST
-def change_group(request: "SignedInRequest", group_id: int) -> HttpResponse:
+def change_group(request: SignedInRequest, group_id: int) -> HttpResponse:
     """Rename a group and choose its default credential."""
     group = get_object_or_404(rules.visible_groups(request.user), pk=group_id)
     form = GroupForm(request.POST, user=request.user, group=group)
@@ -149,7 +145,7 @@ def change_group(request: "SignedInRequest", group_id: int) -> HttpResponse:
 
 
 @require_POST
-def delete_group(request: "SignedInRequest", group_id: int) -> HttpResponse:
+def delete_group(request: SignedInRequest, group_id: int) -> HttpResponse:
     """Delete a group; its instances stay."""
     group = get_object_or_404(rules.visible_groups(request.user), pk=group_id)
     group_services.delete_group(request.user, group=group)
@@ -158,7 +154,7 @@ def delete_group(request: "SignedInRequest", group_id: int) -> HttpResponse:
 
 
 @require_POST
-def select_group(request: "SignedInRequest") -> HttpResponse:
+def select_group(request: SignedInRequest) -> HttpResponse:
     """Keep which group the user's pages show, and go back."""
     chosen = numbers([request.POST.get("group", "")])
     group = get_object_or_404(rules.visible_groups(request.user), pk__in=chosen) if chosen else None
@@ -166,12 +162,12 @@ def select_group(request: "SignedInRequest") -> HttpResponse:
     return redirect(_next(request))
 
 
-def _instance(request: "SignedInRequest", instance_id: int) -> Instance:
+def _instance(request: SignedInRequest, instance_id: int) -> Instance:
     rows = visible(request.user).select_related("group__default_credential__credential", "credential")
     return get_object_or_404(rows.prefetch_related("tags"), pk=instance_id)
 
 
-def _selected(request: "SignedInRequest", instance_id: int | None) -> QuerySet[Instance]:
+def _selected(request: SignedInRequest, instance_id: int | None) -> QuerySet[Instance]:
     if instance_id is not None:
         return visible(request.user).filter(pk=_instance(request, instance_id).pk)
     given = request.POST
@@ -183,7 +179,7 @@ def _selected(request: "SignedInRequest", instance_id: int | None) -> QuerySet[I
     )
 
 
-def _back(request: "SignedInRequest", instance_id: int | None, count: int, done: str) -> HttpResponse:
+def _back(request: SignedInRequest, instance_id: int | None, count: int, done: str) -> HttpResponse:
     if count:
         messages.success(request, _told(count, done))
     else:
@@ -191,7 +187,7 @@ def _back(request: "SignedInRequest", instance_id: int | None, count: int, done:
     return redirect("instance", instance_id) if instance_id is not None else redirect(_next(request))
 
 
-def _next(request: "SignedInRequest") -> str:
+def _next(request: SignedInRequest) -> str:
     wanted = request.POST.get("next", "")
     is_ours = wanted.startswith("/") and url_has_allowed_host_and_scheme(wanted, allowed_hosts=None)
     return wanted if is_ours else "/"
@@ -217,14 +213,14 @@ def _preview(form: PasteForm) -> dict[str, Any]:
     return {"form": form, "wrong": wrong, "good": good[:LINES_SHOWN], "count": len(good)}
 
 
-def _groups_page(request: "SignedInRequest", form: GroupForm, wrong: GroupForm | None = None) -> HttpResponse:
+def _groups_page(request: SignedInRequest, form: GroupForm, wrong: GroupForm | None = None) -> HttpResponse:
     rows = [(group, _row_form(request, group, wrong)) for group in group_services.manageable(request.user)]
     may_add = rules.allowed(request.user, Action.MANAGE_GROUPS)
     context = {"rows": rows, "form": form, "may_add": may_add}
     return render(request, "instances/groups.html", context, status=_status(wrong or form))
 
 
-def _row_form(request: "SignedInRequest", group: Group, wrong: GroupForm | None) -> GroupForm:
+def _row_form(request: SignedInRequest, group: Group, wrong: GroupForm | None) -> GroupForm:
     if wrong is not None and wrong.group == group:
         return wrong
     return GroupForm(user=request.user, group=group)
