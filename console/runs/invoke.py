@@ -1,9 +1,10 @@
 """Owns one invocation from its claim to its end status: target, connection, engine, and what each answer means."""
 
+import asyncio
 import logging
 import uuid
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -69,8 +70,9 @@ async def invoke(work: Work, *, pool: Pool, flush: Callable[[], Awaitable[None]]
         journal.set(Status.STOPPING, message=SAY_STOPPING[cause])
 
     try:
-        async with pool.borrow(target) as connection:
-            if stop.cause is not None:
+        async with AsyncExitStack() as stack:
+            connection = await _unless_stopped(lambda: stack.enter_async_context(pool.borrow(target)), stop)
+            if connection is None:
                 finish_unstarted(journal)
                 return None
             ended = await execute(
@@ -96,6 +98,26 @@ async def invoke(work: Work, *, pool: Pool, flush: Callable[[], Awaitable[None]]
         return None
     _finish(work, ended)
     return None
+
+
+async def _unless_stopped(reach: Callable[[], Awaitable[Connection]], stop: StopSignal) -> Connection | None:
+    """Return the connection, or None as soon as a stop is asked for: nobody waits for a time-out to be stopped."""
+    task = asyncio.current_task()
+    if task is None or stop.cause is not None:
+        return None
+
+    def give_up() -> None:
+        task.cancel()
+
+    stop.listen(give_up)
+    try:
+        return await reach()
+    except asyncio.CancelledError:
+        if stop.cause is None or task.uncancel():
+            raise
+        return None
+    finally:
+        stop.unlisten(give_up)
 
 
 class FencedOut(Exception):

@@ -29,6 +29,14 @@ class _Kept:
     idle_timer: asyncio.TimerHandle | None = None
 
 
+@dataclass(eq=False)
+class _Connecting:
+    """A connect on its way and how many wait for it; nobody waiting any more ends it."""
+
+    task: asyncio.Task[_Kept]
+    waiting: int = 0
+
+
 class Pool:
     """Kept connections per target, within the limits of the servers.
 
@@ -59,7 +67,7 @@ class Pool:
         self._is_closed = False
         self._learnt_channels: dict[Hashable, int] = {}
         self._hosts: WeakValueDictionary[tuple[str, int], asyncio.Semaphore] = WeakValueDictionary()
-        self._connecting: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
+        self._connecting: dict[Hashable, _Connecting] = {}
 
     @asynccontextmanager
     async def borrow(
@@ -67,8 +75,9 @@ class Pool:
     ) -> AsyncIterator[Connection]:
         """Lend a connection for one command at a time; it goes back when the block ends.
 
-        Connects when none has room: one connect per key at a time. A server that closes before sign-in is tried again
-        after 1, 2, 4, 4 … s within a minute (``on_retry`` gets the number of the attempt), anything else never.
+        Connects when none has room: one connect per key at a time, and who waits for it shares its failure. A server
+        that closes before sign-in is tried again after 1, 2, 4, 4 … s within a minute (``on_retry`` gets the number
+        of the attempt), anything else never.
         Raises: ConnectError.
         """
         lent = _Lent(self, target, await self._acquire(target, for_stop, on_retry), for_stop)
@@ -119,21 +128,48 @@ class Pool:
         if kept.is_retired or kept.connection.is_closed:
             self._drop(kept)
             return
+        self._start_idling(kept)
+
+    def _start_idling(self, kept: _Kept) -> None:
         kept.idle_timer = asyncio.get_running_loop().call_later(self._idle_close_s, self._drop, kept)
 
     async def _acquire(self, target: Target, for_stop: bool, on_retry: Callable[[int], None] | None) -> _Kept:
         kept = self._with_room(target.key, for_stop)
-        if kept is None:
-            lock = self._connecting.setdefault(target.key, asyncio.Lock())
-            async with lock:
-                kept = self._with_room(target.key, for_stop)
-                if kept is None:
-                    kept = _Kept(target.key, await self._connect(target, on_retry))
-                    self._kept[target.key].append(kept)
-                # Counted before anybody else gets the lock.
-                self._use(kept)
-            return kept
+        while kept is None:
+            made = await self._connected(target, on_retry)
+            # The first to wake takes it as it is: one that closed at once must not be replaced for ever.
+            kept = self._with_room(target.key, for_stop) if made.used else made
         self._use(kept)
+        return kept
+
+    async def _connected(self, target: Target, on_retry: Callable[[int], None] | None) -> _Kept:
+        """Wait for the connect to a target that is on its way, or start it."""
+        connecting = self._connecting.get(target.key)
+        if connecting is None:
+            task = asyncio.get_running_loop().create_task(self._connect_and_keep(target, on_retry))
+            connecting = self._connecting[target.key] = _Connecting(task)
+            task.add_done_callback(lambda task: self._forget_connect(target.key, task))
+        connecting.waiting += 1
+        try:
+            return await asyncio.shield(connecting.task)
+        finally:
+            connecting.waiting -= 1
+            if not connecting.waiting and connecting.task.cancel():
+                # Who comes now must not wait for what is being given up.
+                self._forget_connect(target.key, connecting.task)
+
+    def _forget_connect(self, key: Hashable, task: asyncio.Task[_Kept]) -> None:
+        connecting = self._connecting.get(key)
+        if connecting is not None and connecting.task is task:
+            del self._connecting[key]
+        if task.done() and not task.cancelled():
+            # Whoever waited was told; a failure nobody waited for is no news.
+            task.exception()
+
+    async def _connect_and_keep(self, target: Target, on_retry: Callable[[int], None] | None) -> _Kept:
+        kept = _Kept(target.key, await self._connect(target, on_retry))
+        self._kept[target.key].append(kept)
+        self._start_idling(kept)
         return kept
 
     def _use(self, kept: _Kept) -> None:

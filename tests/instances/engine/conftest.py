@@ -117,7 +117,7 @@ def sshd() -> Iterator[Sshd]:
 @pytest.fixture(scope="session")
 def user() -> Iterator[str]:
     if os.geteuid() != 0 or shutil.which("useradd") is None:
-        pytest.skip("needs root, to make a user")
+        pytest.fail("needs root, to make a user")
     with ordinary_user("mustertests") as name:
         yield name
 

@@ -257,6 +257,48 @@ async def test_giving_up_while_connecting_lets_the_next_one_connect() -> None:
     await pool.close()
 
 
+async def test_who_waits_for_a_connect_shares_its_failure() -> None:
+    lines = Lines(AuthFailed(), delay_s=0.01)
+    pool = pool_over(lines)
+    told = await asyncio.gather(*(hold(pool, target(), asyncio.Event()) for _ in range(5)), return_exceptions=True)
+    assert [type(error) for error in told] == [AuthFailed] * 5
+    assert (lines.made, lines.failures) == ([], [])
+    await pool.close()
+
+
+async def test_a_connect_nobody_waits_for_any_more_ends() -> None:
+    lines = Lines(delay_s=5)
+    pool = pool_over(lines)
+    async with asyncio.TaskGroup() as group:
+        waiting = [group.create_task(hold(pool, target(), asyncio.Event())) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        for task in waiting[:2]:
+            task.cancel()
+        await asyncio.sleep(0.01)
+        assert lines.at_once == 1
+        waiting[2].cancel()
+        await asyncio.sleep(0.01)
+        assert lines.at_once == 0
+    await pool.close()
+
+
+async def test_a_server_that_closes_after_every_sign_in_is_not_tried_for_ever() -> None:
+    class Closing(Lines):
+        async def connect(self, target: Target) -> Line:
+            line = await super().connect(target)
+            line.close()
+            line.fails_with = [ConnectionLost("Closed.", is_sent=False) for _ in range(9)]
+            return line
+
+    lines = Closing(delay_s=0.01)
+    pool = pool_over(lines)
+    with pytest.raises(ConnectionLost):
+        async with pool.borrow(target()) as connection:
+            await start(connection)
+    assert len(lines.made) == 4
+    await pool.close()
+
+
 async def test_a_closed_pool_lends_nothing_new() -> None:
     lines = Lines(delay_s=0.05)
     pool = pool_over(lines)

@@ -1,0 +1,74 @@
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.support.console import Console
+from tests.support.fleet import register
+from tests.support.processes import prepared_console, start_web
+from tests.support.sshd import Sshd, ordinary_user, running_sshd
+from tests.support.visitor import Records, Visitor
+
+INSTANCES = 20
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.nodeid.startswith("tests/faults/"):
+            item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.sshd)
+
+
+@dataclass
+class Stage:
+    """A console whose workers the test starts and ends, instances behind a real sshd, and somebody signed in."""
+
+    console: Console
+    sshd: Sshd
+    visitor: Visitor
+    records: Records
+    instances: list[int]
+    folder: Path
+    _tags: Iterator[int] = field(default_factory=itertools.count)
+
+    def send(self, command: str, count: int, **options: object) -> tuple[int, Path]:
+        """Send a command that first notes in a file per instance that it ran; return the run and the files' folder."""
+        notes = self.folder / f"notes-{next(self._tags)}"
+        notes.mkdir()
+        notes.chmod(0o777)
+        note = f'set -- $SSH_CONNECTION; echo ran >> "{notes}/$3"\n'
+        return self.visitor.send(note + command, self.instances[:count], **options), notes
+
+    def times_ran(self, run: int, notes: Path) -> list[int]:
+        """How often the command ran on each instance, in the run's order, as the instances say."""
+        files = (notes / row["address"].rpartition(":")[0] for row in self.records.invocations(run))
+        return [len(file.read_text().splitlines()) if file.exists() else 0 for file in files]
+
+
+@pytest.fixture(scope="session")
+def sshd() -> Iterator[Sshd]:
+    with running_sshd() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def remote_user() -> Iterator[str]:
+    with ordinary_user("musterflt") as name:
+        yield name
+
+
+@pytest.fixture(scope="module")
+def stage(sshd: Sshd, remote_user: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    folder = tmp_path_factory.mktemp("stage")
+    # The commands run as another user.
+    for part in (folder, *folder.parents[:2]):
+        part.chmod(0o755)
+    with prepared_console(folder) as console:
+        instances = register(console, sshd, remote_user, INSTANCES)
+        web = start_web(console)
+        try:
+            yield Stage(console, sshd, Visitor(console), Records(folder), instances, folder)
+        finally:
+            web.end()

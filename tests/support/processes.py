@@ -1,0 +1,81 @@
+"""The processes of a console one by one, without its supervisor, so that a test decides who dies and who comes back."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.console import ROOT, Console, start_console
+from tests.support.sshd import marked_by
+
+
+class Part:
+    """One process: ``manage.py web``, ``manage.py worker``, or a script of the tests' own."""
+
+    def __init__(self, console: Console, *arguments: str, pass_fds: Sequence[int] = (), **environment: str) -> None:
+        self.log = console.folder / "parts.log"
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=ROOT,
+                env={**console.environment, "PYTHONPATH": str(ROOT), **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=tuple(pass_fds),
+            )
+
+    @property
+    def is_alive(self) -> bool:
+        return self.process.poll() is None
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it as a crash or the kernel would: no handler runs."""
+        self.process.kill()
+        self.process.wait(10)
+
+    def end(self) -> int:
+        """Ask it to end in order."""
+        if self.is_alive:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.terminate()
+        return self.process.wait(90)
+
+
+@contextmanager
+def prepared_console(folder: Path, **environment: str) -> Iterator[Console]:
+    """A migrated console with its administrator, none of whose processes run; parts that still do are ended after."""
+    console = start_console(folder, **environment)
+    assert console.stop() == 0
+    try:
+        yield console
+    finally:
+        for pid in _parts_of(console):
+            os.kill(pid, signal.SIGKILL)
+
+
+def start_web(console: Console, **environment: str) -> Part:
+    """Start the web process alone on the console's port and wait until it answers."""
+    ready_in, ready_out = os.pipe()
+    arguments = ("manage.py", "web", "--port", str(console.port), "--ready-pipe", str(ready_out))
+    part = Part(console, *arguments, pass_fds=(ready_out,), **environment)
+    os.close(ready_out)
+    with os.fdopen(ready_in, "rb") as pipe:
+        assert pipe.read(1) == b"1", part.log.read_text()[-3000:]
+    return part
+
+
+def start_worker(console: Console, **environment: str) -> Part:
+    """Start a worker process alone; it claims as soon as it is up."""
+    return Part(console, "manage.py", "worker", **environment)
+
+
+def _parts_of(console: Console) -> Sequence[int]:
+    mine = marked_by("MUSTER_DATA", console.environment["MUSTER_DATA"])
+    return [pid for pid in mine if b"manage.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
