@@ -1,15 +1,22 @@
 """Turns what services refuse into HTTP answers, in one place."""
 
+import logging
 from collections.abc import Callable
 
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from instances.access.rules import NotAllowed
 
+logger = logging.getLogger(__name__)
+
 
 class RefusalsMiddleware:
-    """NotAllowed becomes 403 with its reason; answers to signed-in users are not kept by browsers or proxies."""
+    """NotAllowed becomes 403 with its reason, a database that is locked or full becomes 503.
+
+    Answers to signed-in users are not kept by browsers or proxies.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -21,7 +28,12 @@ class RefusalsMiddleware:
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """Answer for a service that refused; anything else is left to Django."""
+        """Answer for a service that refused or a database that did not answer; anything else is left to Django."""
         if isinstance(exception, NotAllowed):
             return render(request, "403.html", {"reason": str(exception)}, status=403)
+        if isinstance(exception, OperationalError):
+            logger.warning("The database did not answer (%s)", exception, extra={"action": "request"})
+            answer = render(request, "503.html", status=503)
+            answer["Retry-After"] = "5"
+            return answer
         return None

@@ -56,6 +56,10 @@ class SendForm(forms.Form):
         if not self.is_bound:
             self.initial.setdefault("request_key", secrets.token_urlsafe(18))
 
+    def clean_request_key(self) -> str:
+        """Return the key the form was drawn with; a POST without one is a request of its own."""
+        return self.cleaned_data["request_key"] or secrets.token_urlsafe(18)
+
     def clean_command(self) -> str:
         """Return the command with POSIX line ends."""
         return services.normalise(self.cleaned_data["command"])

@@ -21,6 +21,8 @@ ROW_BYTES = 64 * 1024
 WAITING_LIMIT_BYTES = 8 * 1024 * 1024
 # Of output beyond the cap the last part is kept.
 TAIL_BYTES = 256 * 1024
+# How often the count of what is not kept is shown while it grows.
+TELL_DROPPED_BYTES = 16 * 1024 * 1024
 LAST_LINE_CHARACTERS = 200
 _PLAIN = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-_]")
 
@@ -98,7 +100,7 @@ class Journal:
         self._accepted = 0
         self._offset = size
         self._stream_offsets = {OutputKind.STDOUT: 0, OutputKind.STDERR: 0}
-        self._dropped = 0
+        self._dropped = self._dropped_told = 0
         self._tail: deque[tuple[OutputKind, bytes]] = deque()
         self._tail_bytes = 0
         self._hashes = {kind: hashlib.sha256() for kind in (None, OutputKind.STDOUT, OutputKind.STDERR)}
@@ -139,6 +141,8 @@ class Journal:
             _, dropped = self._tail.popleft()
             self._tail_bytes -= len(dropped)
             self._dropped += len(dropped)
+        if self._dropped - self._dropped_told >= TELL_DROPPED_BYTES:
+            self._dropped_told = self._columns["dropped_bytes"] = self._dropped
 
     def pause(self) -> None:
         """Stop reading from the instance."""

@@ -81,7 +81,7 @@ def _send(form: SendForm) -> Run | None:
             form.user,
             instances=form.instances(),
             command=form.cleaned_data["command"],
-            request_key=form.cleaned_data["request_key"] or form.initial["request_key"],
+            request_key=form.cleaned_data["request_key"],
             options=form.options(),
         )
         saved_commands.keep_after_send(form.user, run=run, name=form.cleaned_data["keep_name"])

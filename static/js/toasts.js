@@ -26,6 +26,7 @@ export function startToasts() {
   document.addEventListener("htmx:response:error", ({detail}) => {
     const {status} = detail.ctx.response;
     if (status === 403) toast("You are not allowed to do this.", {isError: true});
+    else if (status === 503) toast("The database is busy: this was not done. Try again in a moment.", {isError: true});
     else if (status >= 500) toast("Something went wrong in the console. Its log says what.", {isError: true});
   });
 }

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.console import Console
 from tests.support.fleet import register
-from tests.support.processes import prepared_console, start_web
+from tests.support.processes import Part, prepared_console, start_web
 from tests.support.sshd import Sshd, ordinary_user, running_sshd
 from tests.support.visitor import Records, Visitor
 
@@ -31,6 +31,7 @@ class Stage:
     records: Records
     instances: list[int]
     folder: Path
+    web: Part
     _tags: Iterator[int] = field(default_factory=itertools.count)
 
     def send(self, command: str, count: int, **options: object) -> tuple[int, Path]:
@@ -59,7 +60,7 @@ def remote_user() -> Iterator[str]:
         yield name
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def stage(sshd: Sshd, remote_user: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("stage")
     # The commands run as another user.
@@ -68,7 +69,8 @@ def stage(sshd: Sshd, remote_user: str, tmp_path_factory: pytest.TempPathFactory
     with prepared_console(folder) as console:
         instances = register(console, sshd, remote_user, INSTANCES)
         web = start_web(console)
+        stage = Stage(console, sshd, Visitor(console), Records(folder), instances, folder, web)
         try:
-            yield Stage(console, sshd, Visitor(console), Records(folder), instances, folder)
+            yield stage
         finally:
-            web.end()
+            stage.web.end()

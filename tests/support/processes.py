@@ -76,6 +76,11 @@ def start_worker(console: Console, **environment: str) -> Part:
     return Part(console, "manage.py", "worker", **environment)
 
 
+def resident_bytes(pid: int) -> int:
+    """How much memory a process holds now."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def _parts_of(console: Console) -> Sequence[int]:
     mine = marked_by("MUSTER_DATA", console.environment["MUSTER_DATA"])
     return [pid for pid in mine if b"manage.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]

@@ -1,0 +1,67 @@
+import json
+from types import SimpleNamespace
+
+import pytest
+from channels.db import database_sync_to_async
+from channels.testing import WebsocketCommunicator
+
+from console.runs import consumers, queue
+from console.runs.models import OutputKind
+from console.worker import writer
+from tests.support import factories, runs
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def run_with_output(data):
+    """Return somebody and a run whose only invocation has printed this and still runs."""
+    actor = factories.UserFactory()
+    run = runs.send(actor=actor)
+    (claim,) = queue.claim(runs.enlisted_worker(), slots=1)
+    journal = runs.journal_of(claim)
+    journal.write(OutputKind.STDOUT, data)
+    writer.commit([(journal, journal.take())])
+    return actor, run
+
+
+async def opened(actor, run):
+    page = WebsocketCommunicator(consumers.ViewerConsumer.as_asgi(), "/ws/")
+    page.scope |= {"user": actor, "session": SimpleNamespace(session_key="any")}
+    assert (await page.connect())[0]
+    await page.send_json_to({"type": "open", "run": run.pk, "i": 0, "from": 0})
+    channel = (await page.receive_json_from())["ch"]
+    return page, channel
+
+
+@pytest.fixture(autouse=True)
+def _signed_in(monkeypatch):
+    monkeypatch.setattr(consumers.members, "session_is_live", lambda *_: True)
+
+
+async def test_who_never_says_what_arrived_is_sent_away(monkeypatch):
+    monkeypatch.setattr(consumers, "RECHECK_S", 0.1)
+    monkeypatch.setattr(consumers, "ACK_WITHIN_S", 0.3)
+    page, _ = await opened(*await database_sync_to_async(run_with_output)(b"hello"))
+    assert (await page.receive_from()).endswith(b"hello")
+    assert (await page.receive_output(timeout=5)) == {"type": "websocket.close", "code": consumers.TOO_SLOW}
+
+
+async def test_who_says_what_arrived_stays(monkeypatch):
+    monkeypatch.setattr(consumers, "RECHECK_S", 0.05)
+    monkeypatch.setattr(consumers, "ACK_WITHIN_S", 0.2)
+    page, channel = await opened(*await database_sync_to_async(run_with_output)(b"hello"))
+    assert (await page.receive_from()).endswith(b"hello")
+    await page.send_json_to({"type": "ack", "ch": channel, "upto": 5})
+    assert await page.receive_nothing(timeout=0.6)
+    await page.disconnect()
+
+
+@pytest.mark.parametrize("said", [" ", "{", "[]", "7", '{"type": "nothing"}', json.dumps({"type": "open", "run": "x"})])
+async def test_nonsense_is_answered_not_obeyed(said):
+    page = WebsocketCommunicator(consumers.ViewerConsumer.as_asgi(), "/ws/")
+    actor = await database_sync_to_async(factories.UserFactory)()
+    page.scope |= {"user": actor, "session": SimpleNamespace(session_key="any")}
+    assert (await page.connect())[0]
+    await page.send_to(text_data=said)
+    assert (await page.receive_json_from())["type"] == "error"
+    await page.disconnect()
