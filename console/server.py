@@ -6,11 +6,9 @@ asgi.py stays free of it, so that another ASGI server is a drop-in.
 import asyncio
 import logging
 import os
-import sys
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NoReturn
+from typing import Any
 
 import daphne.server
 from twisted.internet import defer, reactor
@@ -145,20 +143,3 @@ class _Background:
                 # Without it every viewer would fall back to looking once a second, in silence: end, and be restarted.
                 logger.exception("Wake-ups stopped", extra={"action": "wake"})
                 reactor.callLater(0, reactor.stop)  # type: ignore[arg-type, misc]
-
-
-def end_with_parent(handle: int, end: Callable[[], None]) -> None:
-    """Call ``end`` when the other side of a pipe closes: the supervisor died, however it died."""
-
-    def watch() -> None:
-        with os.fdopen(handle, "rb") as pipe:
-            pipe.read()
-        end()
-
-    threading.Thread(target=watch, name="parent", daemon=True).start()
-
-
-def fail(sentence: str) -> NoReturn:
-    """Print one sentence and end with status 2."""
-    sys.stderr.write(f"{sentence}\n")
-    raise SystemExit(2)

@@ -5,12 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
 BACK_OFF_S = (1, 2, 4, 8, 16, 30)
 GIVE_UP_DEATHS, GIVE_UP_WITHIN_S = 5, 60.0
@@ -150,3 +151,23 @@ class Supervisor:
                 process.kill()
                 process.wait()
         os.close(self._pipe_out)
+
+
+# ------------------------------------------------------------------ the children's side
+
+
+def end_with_parent(handle: int, end: Callable[[], None]) -> None:
+    """Call ``end`` when the other side of a pipe closes: the supervisor died, however it died."""
+
+    def watch() -> None:
+        with os.fdopen(handle, "rb") as pipe:
+            pipe.read()
+        end()
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+
+
+def fail(sentence: str) -> NoReturn:
+    """Print one sentence and end with status 2."""
+    sys.stderr.write(f"{sentence}\n")
+    raise SystemExit(2)

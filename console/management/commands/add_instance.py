@@ -11,7 +11,7 @@ from django.db import transaction
 
 from console.members.models import User
 from console.members.services import shell_actor
-from console.server import fail
+from console.supervisor import fail
 from instances.access.models import Group
 from instances.access.rules import NotAllowed
 from instances.credentials import services as credentials

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from console.demo import process, services
 from console.members.services import ensure_cli_user
-from console.server import end_with_parent
+from console.supervisor import end_with_parent
 
 
 class Command(BaseCommand):

@@ -21,7 +21,7 @@ from console.runs import queue, services
 from console.runs.models import Run
 from console.runs.terminal_follow import Follower, LeftRunning
 from console.runs.terminal_view import INTERRUPTED, TerminalView
-from console.server import fail
+from console.supervisor import fail
 from console.worker.worker import Worker
 from instances.access.rules import Action, NotAllowed, scope
 from instances.inventory import query

@@ -12,8 +12,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from console.demo import services as demo
 from console.members import services as members
-from console.server import fail
-from console.supervisor import Child, DataFolderLocked, GivenUp, Supervisor, lock_data_folder
+from console.supervisor import Child, DataFolderLocked, GivenUp, Supervisor, fail, lock_data_folder
 from instances.credentials import vault
 
 

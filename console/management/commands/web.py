@@ -7,7 +7,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from console.server import end_with_parent, serve_web
+from console.server import serve_web
+from console.supervisor import end_with_parent
 
 
 class Command(BaseCommand):

@@ -9,7 +9,7 @@ from typing import Any
 import uvloop
 from django.core.management.base import BaseCommand, CommandParser
 
-from console.server import end_with_parent
+from console.supervisor import end_with_parent
 from console.worker.worker import Worker
 
 
