@@ -36,7 +36,8 @@ def targets_of(instances: Iterable[Instance]) -> dict[int, Target]:
     """
     rows = list(instances)
     owned, keys = credentials_for(rows), trusted_keys_of(rows)
-    opened = {credential.pk: _opened(credential) for credential in owned.values() if credential is not None}
+    used = {credential.pk: credential for credential in owned.values() if credential is not None}
+    opened = {pk: _opened(credential) for pk, credential in used.items()}
     return {row.pk: _target(row, owned[row.pk], keys[row.pk], opened) for row in rows}
 
 

@@ -1,6 +1,7 @@
 """``manage.py worker``: one worker process."""
 
 import asyncio
+import gc
 import os
 import resource
 import signal
@@ -23,6 +24,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         raise_file_limit()
+        spare_the_collector()
         uvloop.run(_work(options["parent_pipe"]))
 
 
@@ -34,6 +36,17 @@ async def _work(parent_pipe: int | None) -> None:
     if parent_pipe is not None:
         end_with_parent(parent_pipe, lambda: os.kill(os.getpid(), signal.SIGTERM))
     await worker.run()
+
+
+def spare_the_collector() -> None:
+    """Keep the garbage collector from walking the same half million objects again and again.
+
+    What was loaded by now stays for ever; and a thousand connections are no garbage, only many. Collecting at every
+    700 allocations was a fifth of the CPU of a warm fan-out.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(5_000, 20, 20)
 
 
 def raise_file_limit() -> None:

@@ -8,6 +8,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from instances.credentials import services as credentials
 from instances.engine.types import PasswordAuth
+from instances.inventory import targets
 from instances.inventory.models import Instance
 from instances.inventory.targets import LOOPBACK_NETWORKS, target_of, targets_of
 from tests.support.factories import (
@@ -96,3 +97,11 @@ def test_many_targets_take_few_queries(credential: Any, django_assert_max_num_qu
     rows = list(Instance.objects.all())
     with django_assert_max_num_queries(4):
         assert len(targets_of(rows)) == 30
+
+
+def test_a_credential_shared_by_many_is_opened_once(credential: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    monkeypatch.setattr(targets, "auth_of", lambda shared: opened.append(shared) or PasswordAuth("deploy", "x"))
+    rows = InstanceFactory.create_batch(5, credential=credential)
+    assert {target.auth for target in targets_of(rows).values()} == {PasswordAuth("deploy", "x")}
+    assert opened == [credential]
