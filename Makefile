@@ -1,6 +1,6 @@
 # make run    a working console on this machine
 # make test   every test, with its set-up
-# make check  format, lint, types, import contracts, migrations
+# make check  format, lint, types, import contracts, migrations, known weaknesses
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -36,3 +36,4 @@ check: $(VENV)/.installed-dev
 	$(BIN)/djlint --quiet --lint templates
 	MUSTER_DATA=$$(mktemp -d) $(BIN)/python manage.py makemigrations --check --dry-run
 	cd static/vendor && sha256sum --quiet -c SHA256SUMS
+	$(BIN)/python -m tests.support.audit
