@@ -93,6 +93,9 @@ class ViewerConsumer(AsyncWebsocketConsumer):
         )
         if self._opened and self._opened.run_id != self._watching.run_id:
             self._opened = None
+        elif self._opened:
+            # Another page or filter of the same run: what is read stays.
+            self._watching.opened = self._opened.ordinal
 
     async def _open(self, message: dict[str, Any]) -> None:
         self._channel += 1

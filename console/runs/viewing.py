@@ -24,13 +24,18 @@ _RECORD = struct.Struct(">BIQI")
 
 @dataclass(slots=True)
 class Watching:
-    """A viewer's look at a run: which filter and page it sees, and the revision it has been shown."""
+    """A viewer's look at a run: which filter and page it sees, and the revision it has been shown.
+
+    ``opened`` is the ordinal whose output the viewer reads, whatever page the rows are on; ``shown`` the one whose
+    details it was last sent.
+    """
 
     user: User
     run_id: int
     status: str
     page: int
     opened: int | None = None
+    shown: int | None = None
     revision: int = -1
     row_ids: tuple[int, ...] | None = None
 
@@ -41,7 +46,8 @@ class Watching:
         Raises: Run.DoesNotExist when the run is gone or no longer visible.
         """
         run = services.visible_runs(self.user).get(pk=self.run_id)
-        if run.revision == self.revision:
+        is_new = self.opened != self.shown
+        if run.revision == self.revision and not is_new:
             return ""
         view = run_view(self.user, run, status=self.status, page=self.page, opened=self.opened)
         rows_changed = self.row_ids is not None and view.row_ids != self.row_ids
@@ -50,9 +56,12 @@ class Watching:
             "run_view": view,
             "rows_changed": rows_changed,
             "changed_rows": changed[:MAX_PARTIALS],
-            "opened_changed": view.opened is not None and view.opened.revision > self.revision,
+            # Before the viewer says what it has open, the first row is only a guess.
+            "opened_changed": self.opened is not None
+            and view.opened is not None
+            and (is_new or view.opened.revision > self.revision),
         }
-        self.revision, self.row_ids = run.revision, view.row_ids
+        self.revision, self.row_ids, self.shown = run.revision, view.row_ids, self.opened
         return render_to_string("runs/_frame.html", context)
 
 

@@ -4,7 +4,7 @@ import pytest
 from channels.db import database_sync_to_async
 from channels.testing import WebsocketCommunicator
 
-from console.runs import consumers, viewing
+from console.runs import consumers, queue, viewing
 from instances.access.models import Grant, Role
 from tests.support import factories, runs
 
@@ -24,13 +24,85 @@ def test_output_may_be_seen_as_long_as_the_grant_is_there():
     assert not viewing.may_see(viewer, invocation.pk)
 
 
+def watched(run, page=1, **look):
+    return viewing.Watching(run.actor, run.pk, "all", page, **look)
+
+
+def changed(run, ordinal):
+    """Note news about one invocation, as the writer does."""
+    run.invocations.filter(ordinal=ordinal).update(status="running", revision=queue.next_revision(run))
+    queue.refresh_counts(run)
+
+
+@pytest.mark.django_db
+def test_only_rows_on_the_viewers_page_are_sent():
+    run = runs.send(120)
+    looks = [watched(run, page) for page in (1, 2)]
+    for look in looks:
+        look.news()
+    changed(run, 3)
+    first, second = (look.news() for look in looks)
+    assert 'hx-target="#i-3"' in first
+    assert "#i-" not in second
+    assert "#run-summary" in second
+    assert looks[0].news() == ""
+
+
+@pytest.mark.django_db
+def test_no_frame_has_more_than_a_page_of_rows():
+    run = runs.send(120)
+    assert watched(run).news().count("<hx-partial") <= 50 + 2
+    look = watched(run, page=99)
+    look.news()
+    assert look.row_ids == tuple(range(100, 120))
+
+
+@pytest.mark.django_db
+def test_what_is_open_is_not_guessed_from_the_page():
+    run = runs.send(60)
+    look = watched(run, page=2)
+    assert 'hx-target="#run-opened"' not in look.news()
+    look.opened = 3
+    assert 'data-i="3"' in look.news()
+    assert look.news() == ""
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_another_page_keeps_what_is_open():
+    run = await database_sync_to_async(runs.send)(60)
+    page = viewers_page(run.actor)
+    assert (await page.connect())[0]
+    await page.send_json_to({"type": "watch", "run": run.pk, "status": "all", "page": 1})
+    await page.send_json_to({"type": "open", "run": run.pk, "i": 3, "from": 0})
+    await frame_with(page, 'id="i-3"')
+    await page.send_json_to({"type": "watch", "run": run.pk, "status": "all", "page": 2})
+    assert 'class="opened" data-i="3"' in await frame_with(page, 'id="i-50"')
+    await page.disconnect()
+
+
+async def frame_with(page, text):
+    """Return the next frame that holds a text."""
+    while text not in (frame := await page.receive_from(timeout=5)):
+        pass
+    return frame
+
+
+@pytest.fixture(autouse=True)
+def _sessions_live(monkeypatch):
+    monkeypatch.setattr(consumers.members, "session_is_live", lambda *_: True)
+
+
+def viewers_page(viewer):
+    page = WebsocketCommunicator(consumers.ViewerConsumer.as_asgi(), "/ws/")
+    page.scope |= {"user": viewer, "session": SimpleNamespace(session_key="any")}
+    return page
+
+
 @pytest.mark.django_db(transaction=True)
 async def test_open_output_ends_when_the_grant_is_taken_away(monkeypatch):
     monkeypatch.setattr(consumers, "RECHECK_S", 0.1)
-    monkeypatch.setattr(consumers.members, "session_is_live", lambda *_: True)
     viewer, run = await database_sync_to_async(viewer_and_run)()
-    page = WebsocketCommunicator(consumers.ViewerConsumer.as_asgi(), "/ws/")
-    page.scope |= {"user": viewer, "session": SimpleNamespace(session_key="any")}
+    page = viewers_page(viewer)
     assert (await page.connect())[0]
     await page.send_json_to({"type": "open", "run": run.pk, "i": 0, "from": 0})
     assert (await page.receive_json_from())["type"] == "opened"
