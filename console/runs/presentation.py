@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from urllib.parse import urlencode
 
+from django.urls import reverse
 from django.utils import timezone
 
 from console.members.models import User
@@ -51,13 +53,17 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """Everything the run's panel shows. Units: ``elapsed_s`` seconds, ``percent`` of invocations with an end."""
+    """Everything the run's panel shows.
+
+    Units: ``elapsed_s`` seconds, ``percent`` of invocations with an end; ``matching`` counts the filter's invocations.
+    """
 
     run: Run
     counts: Sequence[Count]
     rows: Sequence[Invocation]
     page: int
     pages: int
+    matching: int
     status_filter: str
     opened: Invocation | None
     output_text: str
@@ -70,6 +76,44 @@ class RunView:
     elapsed_s: float
     summary: str
     row_ids: tuple[int, ...] = field(default=())
+
+    @property
+    def first(self) -> int:
+        """The place of the first row shown among those of the filter, from 1."""
+        return (self.page - 1) * PAGE_ROWS + 1
+
+    @property
+    def last(self) -> int:
+        """The place of the last row shown."""
+        return (self.page - 1) * PAGE_ROWS + len(self.rows)
+
+    @property
+    def kept(self) -> tuple[tuple[str, str], ...]:
+        """What the address of another page keeps of this one's."""
+        return (("status", self.status_filter),)
+
+    @property
+    def first_url(self) -> str:
+        """The address of the first page."""
+        return self._page_url(1)
+
+    @property
+    def previous_url(self) -> str:
+        """The address of the page before, empty on the first."""
+        return self._page_url(self.page - 1) if self.page > 1 else ""
+
+    @property
+    def next_url(self) -> str:
+        """The address of the page after, empty on the last."""
+        return self._page_url(self.page + 1) if self.page < self.pages else ""
+
+    @property
+    def last_url(self) -> str:
+        """The address of the last page."""
+        return self._page_url(self.pages)
+
+    def _page_url(self, page: int) -> str:
+        return reverse("run", args=[self.run.pk]) + "?" + urlencode([*self.kept, ("page", page)])
 
 
 def run_view(
@@ -97,6 +141,7 @@ def run_view(
         rows=rows,
         page=page,
         pages=pages,
+        matching=of_filter,
         status_filter=status,
         opened=open_row,
         output_text=output.tail_text(open_row) if with_output and open_row else "",
@@ -140,7 +185,7 @@ def _counts(numbers: dict[str, int], current: str) -> list[Count]:
 
 def summary(numbers: dict[str, int]) -> str:
     """Return "3 succeeded · 1 failed" from numbers per filter."""
-    return " · ".join(f"{numbers[name]} {word}" for name, word in SUMMARY_WORDS.items() if numbers.get(name))
+    return " · ".join(f"{numbers[name]:,} {word}" for name, word in SUMMARY_WORDS.items() if numbers.get(name))
 
 
 def summary_of(run: Run) -> str:

@@ -111,7 +111,7 @@ def minus(value: int, other: int) -> int:
 @register.filter
 def counted(counts: dict[str, int]) -> str:
     """Return numbers per status in words: "3 succeeded · 1 failed"."""
-    return " · ".join(f"{counts[name]} {look.label.lower()}" for name, look in LOOKS.items() if counts.get(name))
+    return " · ".join(f"{counts[name]:,} {look.label.lower()}" for name, look in LOOKS.items() if counts.get(name))
 
 
 @register.filter

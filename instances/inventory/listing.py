@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from django.db.models import Case, Count, F, QuerySet, Value, When
 from django.http import QueryDict
@@ -47,6 +47,11 @@ class Place:
         if page > 1:
             kept["page"] = str(page)
         return "/?" + urlencode(kept) if kept else "/"
+
+    @property
+    def kept(self) -> tuple[tuple[str, str], ...]:
+        """What a form that asks for another page has to send besides it."""
+        return tuple(parse_qsl(self.url().partition("?")[2], keep_blank_values=True))
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,16 @@ class Listing:
         return self.place.url(text="")
 
     @property
+    def kept(self) -> tuple[tuple[str, str], ...]:
+        """What a form that asks for another page has to send besides it."""
+        return self.place.kept
+
+    @property
+    def first_url(self) -> str:
+        """The URL of the first page."""
+        return self.place.url()
+
+    @property
     def previous_url(self) -> str:
         """The URL of the page before, empty on the first."""
         return self.place.url(page=self.page - 1) if self.page > 1 else ""
@@ -147,6 +162,11 @@ class Listing:
     def next_url(self) -> str:
         """The URL of the page after, empty on the last."""
         return self.place.url(page=self.page + 1) if self.page < self.pages else ""
+
+    @property
+    def last_url(self) -> str:
+        """The URL of the last page."""
+        return self.place.url(page=self.pages)
 
     def _column(self, key: str, label: str) -> Column:
         direction = {key: "ascending", f"-{key}": "descending"}.get(self.sort, "none")
