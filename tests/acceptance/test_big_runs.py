@@ -140,6 +140,7 @@ def test_one_instance_of_a_large_run_is_found_opened_and_linked_to(page, crowd, 
     expect(rows(page).first).to_contain_text("node-02951")
     rows(page).nth(3).get_by_role("link").click()
     expect(page.locator("#log")).to_contain_text("hello from node-02954")
+    expect(page).to_have_url(re.compile(r"i=2953"))
     page.reload()
     expect(rows(page).first).to_contain_text("node-02951")
     expect(page.locator("#log")).to_contain_text("hello from node-02954")
