@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
 
 from instances.access import rules
 
@@ -16,6 +17,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     if user is None or not user.is_authenticated:
         return {}
     return {
-        "can": {action.value for action in rules.Action if rules.allowed_anywhere(user, action)},
-        "groups": rules.visible_groups(user),
+        "can": {action.value for action in rules.actions_anywhere(user)},
+        # Parts of a page that htmx asks for have no header to show them in.
+        "groups": SimpleLazyObject(lambda: rules.visible_groups(user)),
     }
