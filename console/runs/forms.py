@@ -1,10 +1,11 @@
 """Owns reading the Send Command form: what is sent, to which instances, with which options."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
+from django.db.models import QuerySet
 
 from console.members.models import User
 from console.runs import services
@@ -22,9 +23,9 @@ MAX_IDS_CHARACTERS = 600_000
 class SendForm(forms.Form):
     """The Send Command dialog, in the page or as a page of its own.
 
-    Targets are ``ids`` (comma-separated), or everything that matches ``query`` except ``except_ids``, or one
-    ``address`` typed in. ``expected_count`` is how many the dialog showed: if the filter matches another number by
-    now, nothing is sent and the new number is shown.
+    Targets are ``ids`` (comma-separated), or everything that matches ``query`` in ``group`` (empty: in all that the
+    user may see) except ``except_ids``, or one ``address`` typed in. ``expected_count`` is how many the dialog showed:
+    if the filter matches another number by now, nothing is sent and the new number is shown.
     """
 
     command_type = forms.ChoiceField(
@@ -43,6 +44,7 @@ class SendForm(forms.Form):
     ids = forms.CharField(required=False, max_length=MAX_IDS_CHARACTERS, widget=forms.HiddenInput)
     query = forms.CharField(required=False, max_length=2000, widget=forms.HiddenInput)
     by_query = forms.BooleanField(required=False, widget=forms.HiddenInput)
+    group = forms.CharField(required=False, max_length=20, widget=forms.HiddenInput)
     except_ids = forms.CharField(required=False, max_length=MAX_IDS_CHARACTERS, widget=forms.HiddenInput)
     expected_count = forms.IntegerField(required=False, widget=forms.HiddenInput)
     address = forms.CharField(required=False, max_length=320)
@@ -72,7 +74,7 @@ class SendForm(forms.Form):
             count = matching_instances(self.user, data).count()
             if count != expected:
                 self.add_error(
-                    "ids", f"The selection matched {expected} instances when it was shown, now {count}. Look again."
+                    "ids", f"The selection matched {expected:,} instances when it was shown, now {count:,}. Look again."
                 )
         return data
 
@@ -102,9 +104,14 @@ class SendForm(forms.Form):
         return instances_by_ids(self.user, data["ids"])
 
 
-def matching_instances(user: User, data: dict[str, Any]) -> Any:
-    """Return the instances that match the form's query, without its exceptions."""
-    found = inventory_query.matching(user, data.get("query") or "", user.selected_group)
+def matching_instances(user: User, data: Mapping[str, Any]) -> QuerySet[Instance]:
+    """Return the instances that match the form's query in its group, without its exceptions.
+
+    The group is the one the list showed, named in its address or chosen in the switch, which may have moved since.
+    """
+    found = inventory_query.matching(user, data.get("query") or "")
+    if group := data.get("group"):
+        found = found.filter(group__in=parse_ids(group))
     return found.exclude(pk__in=parse_ids(data.get("except_ids") or ""))
 
 
@@ -121,8 +128,3 @@ def instances_by_ids(user: User, ids: str) -> list[Instance]:
 def parse_ids(text: str) -> list[int]:
     """Return the distinct numbers of a comma-separated list, in order; anything else in it is passed over."""
     return list(dict.fromkeys(int(part) for part in text.split(",") if part.strip().isdecimal()))
-
-
-def names(instances: Sequence[Instance], limit: int = 50) -> list[str]:
-    """Return the names shown in the dialog."""
-    return [instance.name for instance in instances[:limit]]

@@ -1,8 +1,9 @@
 """Owns what people do with runs: send a command, stop it. Each is one transaction with its audit entry."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -164,15 +165,28 @@ def _refusals(actor: User, command_type: str) -> Callable[[Instance], tuple[str,
     return refusal
 
 
-def would_skip(instances: Sequence[Instance], command_type: str) -> list[tuple[str, str]]:
+class Skippable(Protocol):
+    """What decides whether an instance is skipped, besides permissions."""
+
+    name: str
+    os: str
+    is_disabled: bool
+
+
+def would_skip(instances: Iterable[Skippable], command_type: str) -> list[tuple[str, str]]:
     """Return (name, why) of the instances that a command of this type would skip; for the dialog."""
-    skipped = []
-    for instance in instances:
-        if instance.is_disabled:
-            skipped.append((instance.name, "disabled"))
-        elif command_type not in TAKES[instance.os]:
-            skipped.append((instance.name, f"{instance.get_os_display()}: its command types are not offered yet"))
-    return skipped
+    why_of = {os: _why_not(command_type, os) for os in OS if command_type not in TAKES[os]}
+    return [
+        (instance.name, "disabled" if instance.is_disabled else why_of[OS(instance.os)])
+        for instance in instances
+        if instance.is_disabled or instance.os in why_of
+    ]
+
+
+def _why_not(command_type: str, os: OS) -> str:
+    if not TAKES[os] & DELIVERABLE:
+        return f"{os.label}: its command types are not offered yet"
+    return f"{CommandType(command_type).label} does not run on {os.label}"
 
 
 def _invocation(run: Run, ordinal: int, instance: Instance, refusal: tuple[str, str] | None) -> Invocation:

@@ -1,5 +1,6 @@
 """Translates requests about runs into service calls and pages."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
@@ -10,10 +11,11 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from console.runs import history, output, services
-from console.runs.forms import SendForm, instances_by_ids, matching_instances, names
+from console.runs.forms import SendForm
 from console.runs.models import Invocation, Run
 from console.runs.presentation import ALL, RunView, run_view, which_again
 from console.runs.ranges import Unsatisfiable, parse_range
+from console.runs.targets import Targets, targets_of
 from console.saved_commands import services as saved_commands
 from console.saved_commands.models import SavedCommand
 from instances.access import rules
@@ -32,9 +34,8 @@ HISTORY_ROWS = 50
 @require_GET
 def home(request: SignedInRequest) -> HttpResponse:
     """Show the instances; htmx asking for the list gets the list alone."""
-    context = {"listing": listing(request.user, request.GET)}
     if request.htmx.target and "instances" in request.htmx.target:
-        return render(request, "instances/_list.html", context)
+        return render(request, "instances/_list.html", {"listing": listing(request.user, request.GET)})
     return dashboard(request, None)
 
 
@@ -57,7 +58,7 @@ def send(request: SignedInRequest) -> HttpResponse:
     rules.require_anywhere(request.user, rules.Action.SEND_COMMAND)
     if request.method == "GET":
         form = SendForm(user=request.user, initial=initial_from(request))
-        return render(request, "send/page.html", send_context(form, _shown_targets(request.user, form.initial)))
+        return render(request, "send/page.html", send_context(form, form.initial))
     form = SendForm(request.POST, user=request.user)
     run = _send(form)
     if run is None:
@@ -99,7 +100,7 @@ def _send(form: SendForm) -> Run | None:
 
 def _refused(request: SignedInRequest, form: SendForm) -> HttpResponse:
     template = "send/_form.html" if request.htmx else "send/page.html"
-    context = send_context(form, _shown_targets(request.user, form.data))
+    context = send_context(form, form.data)
     answer = render(request, template, context, status=422)
     if request.htmx:
         answer["HX-Retarget"], answer["HX-Reswap"] = "#send-form", "outerHTML"
@@ -110,7 +111,8 @@ def initial_from(request: SignedInRequest) -> dict[str, Any]:
     """Return the form's start values: chosen instances, a saved command, or a run to send again."""
     initial: dict[str, Any] = {"ids": request.GET.get("ids", "")}
     if request.GET.get("query") is not None and request.GET.get("by_query"):
-        initial |= {"query": request.GET["query"], "by_query": True, "except_ids": request.GET.get("except_ids", "")}
+        given = {name: request.GET.get(name, "") for name in ("query", "group", "except_ids")}
+        initial |= {**given, "by_query": True}
     if saved := request.GET.get("saved"):
         kept = get_object_or_404(SavedCommand, pk=saved)
         initial |= {"command": kept.text, "command_type": kept.command_type}
@@ -120,24 +122,15 @@ def initial_from(request: SignedInRequest) -> dict[str, Any]:
     return initial
 
 
-def send_context(form: SendForm, targets: list[Instance] | None = None) -> dict[str, Any]:
-    """Return what the Send Command form shows beside its fields."""
-    targets = targets or []
+def send_context(form: SendForm, selection: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return what the Send Command form shows beside its fields; ``selection`` says which targets, as the form does."""
     chosen = str(form["command_type"].value() or "shell")
     return {
         "form": form,
-        "targets": names(targets),
-        "target_count": len(targets),
-        "skipped": services.would_skip(targets, chosen),
+        "targets": targets_of(form.user, selection, chosen) if selection else Targets(),
         "saved": SavedCommand.objects.all()[:200],
         "limits": {"script_bytes": settings.MUSTER_SCRIPT_LIMIT_BYTES, "output_bytes": settings.ENV.output_cap},
     }
-
-
-def _shown_targets(user: Any, data: Any) -> list[Instance]:
-    if data.get("by_query"):
-        return list(matching_instances(user, data))
-    return instances_by_ids(user, data.get("ids") or "")
 
 
 @require_http_methods(["GET", "POST"])
@@ -147,8 +140,8 @@ def send_targets(request: SignedInRequest) -> HttpResponse:
     POST is for selections too long for a URL; it changes nothing.
     """
     data = request.POST if request.method == "POST" else request.GET
-    form = SendForm(user=request.user, initial={"command_type": data.get("command_type") or "shell"})
-    return render(request, "send/_targets.html", send_context(form, _shown_targets(request.user, data)))
+    targets = targets_of(request.user, data, data.get("command_type", ""))
+    return render(request, "send/_targets.html", {"targets": targets})
 
 
 # ------------------------------------------------------------------ a run

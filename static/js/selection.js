@@ -9,7 +9,10 @@ let selection = {...NOTHING, ...tabStore.read("selection")};
 export function selected() {
   if (!count()) return null;
   if (selection.query === null) return {ids: selection.ids.join(",")};
-  return {query: textOf(selection.query), by_query: "1", except_ids: selection.except.join(",")};
+  // A list's data-query: "q=env%3Aprod&group=3".
+  const list = new URLSearchParams(selection.query);
+  const [query, group] = [list.get("q") ?? "", list.get("group") ?? ""];
+  return {query, group, by_query: "1", except_ids: selection.except.join(",")};
 }
 
 export function count() {
@@ -75,9 +78,4 @@ function paint() {
   if (!bar) return;
   bar.hidden = count() === 0;
   find("[data-selection-count]", bar)?.replaceChildren(`${instances(count())} selected`);
-}
-
-/** The filter's text in a list's data-query ("q=env%3Aprod&group=3"). */
-function textOf(query) {
-  return new URLSearchParams(query).get("q") ?? "";
 }

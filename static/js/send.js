@@ -2,7 +2,7 @@
 import {find, instances, isPlainClick, onAct, onContent, tabStore} from "./dom.js";
 import {count, selected} from "./selection.js";
 
-const TARGET_FIELDS = ["ids", "query", "by_query", "except_ids", "address", "expected_count"];
+const TARGET_FIELDS = ["ids", "query", "group", "by_query", "except_ids", "address", "expected_count"];
 const DRAFT_FIELDS = ["command", "interpreter", "working_directory", "timeout_s", "max_concurrency", "max_errors"];
 // A longer address is refused by servers on the way; then the server is asked by POST.
 const MAX_ADDRESS_CHARACTERS = 4000;
@@ -30,7 +30,7 @@ export function startSend() {
   document.addEventListener("input", ({target}) => target.form === form() && keepDraft());
   document.addEventListener("change", ({target}) => {
     if (target.form !== form()) return;
-    if (target.name === "command_type") editor?.setLanguage(target.value);
+    if (target.name === "command_type") typeChanged();
     if (target.matches("[data-saved]")) useSaved(target);
     if (target.name === "address") nameButton();
   });
@@ -68,12 +68,24 @@ function setTargets(targets) {
   // Until the server has said it, what was selected is what the button says.
   nameButton(targets.ids ? targets.ids.split(",").length : targets.by_query ? count() : 0);
   find("#send-targets").replaceChildren();
-  if (!targets.ids && !targets.by_query) return;
-  const query = new URLSearchParams(targets);
+  askTargets();
+}
+
+/** Let the server say what the form's targets come to: names, number, and who is skipped by this command type. */
+function askTargets() {
+  const {elements} = form();
+  if (!elements.ids.value && !elements.by_query.value) return;
+  const values = Object.fromEntries([...TARGET_FIELDS, "command_type"].map((name) => [name, elements[name].value]));
+  const query = new URLSearchParams(values);
   const address = form().dataset.targets;
   const to = {source: find("#send-targets"), target: "#send-targets", swap: "innerHTML"};
   if (String(query).length < MAX_ADDRESS_CHARACTERS) htmx.ajax("GET", `${address}?${query}`, to);
-  else htmx.ajax("POST", address, {...to, values: targets});
+  else htmx.ajax("POST", address, {...to, values});
+}
+
+function typeChanged() {
+  editor?.setLanguage(form().elements.command_type.value);
+  askTargets();
 }
 
 // A run or a saved command to send (again): the form's own page has it filled in; take the form from there.
@@ -122,7 +134,7 @@ function useSaved(select) {
   const {type, text} = select.selectedOptions[0].dataset;
   if (text === undefined) return;
   form().elements.command_type.value = type;
-  editor.setLanguage(type);
+  typeChanged();
   editor.setValue(text);
   editor.focus();
   select.value = "";
