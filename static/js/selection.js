@@ -36,7 +36,8 @@ export function startSelection() {
 
 /** Take over what was ticked before this script ran; boxes are autocomplete=off, so it was a person, not the browser. */
 function adopt() {
-  const ticked = findAll(".pick").filter((box) => box.checked && !isSelected(box.value));
+  const isWholePage = find(".pick-page")?.checked;
+  const ticked = findAll(".pick").filter((box) => (isWholePage || box.checked) && !isSelected(box.value));
   if (ticked.length) choose(ticked.map((box) => box.value), true);
 }
 
