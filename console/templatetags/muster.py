@@ -128,10 +128,15 @@ def seconds_since(moment: datetime | None, start: datetime) -> float:
 
 @register.filter
 def took(seconds: float | str | None) -> str:
-    """Return a duration in the two units that matter: 0.34 s, 12.5 s, 3 min 04 s, 2 h 10 min; nothing for None."""
+    """Return a duration in the two units that matter: 0.34 s, 12.5 s, 3 min 04 s, 2 h 10 min; nothing for None.
+
+    A whole number stays one: 7 s.
+    """
     # What a template does not find comes as an empty string.
     if seconds is None or isinstance(seconds, str):
         return ""
+    if isinstance(seconds, int) and seconds < MINUTE:
+        return f"{seconds} s"
     if seconds < 10:
         return f"{seconds:.2f} s"
     if seconds < MINUTE:
@@ -141,6 +146,14 @@ def took(seconds: float | str | None) -> str:
     if seconds < DAY:
         return f"{int(seconds // HOUR)} h {int(seconds % HOUR // MINUTE):02} min"
     return f"{int(seconds // DAY)} d {int(seconds % DAY // HOUR)} h"
+
+
+@register.simple_tag
+def running_for(seconds: float | None) -> SafeString:
+    """Return the time since a start in whole seconds, which the page counts on (js/ticks.js); nothing for None."""
+    if seconds is None:
+        return SafeString("")
+    return format_html('<span data-running-s="{}">{}</span>', f"{seconds:.1f}", took(int(seconds)))
 
 
 def _distance(seconds: float, exact: datetime) -> str:

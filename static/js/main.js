@@ -6,6 +6,7 @@ import {startRun} from "./run.js";
 import {startSelection} from "./selection.js";
 import {startSend} from "./send.js";
 import {startShell} from "./shell.js";
+import {startTicks} from "./ticks.js";
 import {startToasts} from "./toasts.js";
 
 startShell();
@@ -16,3 +17,4 @@ startSend();
 startPanel();
 startRun();
 startKeys();
+startTicks();

@@ -5,7 +5,18 @@ import pytest
 from django.utils import timezone
 
 from console.runs.status import RunStatus, Status
-from console.templatetags.muster import LOOKS, ago, counted, icon, minus, readable, row_query, status_badge, took
+from console.templatetags.muster import (
+    LOOKS,
+    ago,
+    counted,
+    icon,
+    minus,
+    readable,
+    row_query,
+    running_for,
+    status_badge,
+    took,
+)
 from instances.inventory.models import Reach
 
 
@@ -35,10 +46,22 @@ def test_an_icon_is_hidden_from_screen_readers() -> None:
         (184, "3 min 04 s"),
         (7800, "2 h 10 min"),
         (200_000, "2 d 7 h"),
+        (0, "0 s"),
+        (7, "7 s"),
+        (59, "59 s"),
+        (60, "1 min 00 s"),
+        (3599, "59 min 59 s"),
+        (86399, "23 h 59 min"),
+        (97200, "1 d 3 h"),
     ],
 )
 def test_durations_in_the_units_that_matter(seconds: float | None, words: str) -> None:
     assert took(seconds) == words
+
+
+def test_what_runs_has_whole_seconds_that_the_page_counts_on() -> None:
+    assert running_for(12.345) == '<span data-running-s="12.3">12 s</span>'
+    assert running_for(None) == ""
 
 
 @pytest.mark.parametrize(
