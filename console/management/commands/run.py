@@ -24,6 +24,7 @@ from console.runs.terminal_view import INTERRUPTED, TerminalView
 from console.supervisor import fail
 from console.worker.worker import Worker
 from instances.access.rules import Action, NotAllowed, scope
+from instances.credentials.models import Credential
 from instances.inventory import query
 from instances.inventory.errors import InventoryError
 from instances.inventory.models import Instance
@@ -42,6 +43,9 @@ class Command(BaseCommand):
         parser.add_argument("text", metavar="TEXT", nargs="?", help="The command; - reads it from standard input.")
         parser.add_argument("--file", metavar="F", help="Read the command from a file.")
         parser.add_argument("--on", metavar="NAME", action="append", default=[], help="An instance, user@host, or .")
+        parser.add_argument(
+            "--credential", metavar="NAME", help="What a user@host not in the list is signed in to with."
+        )
         parser.add_argument("--filter", metavar="Q", help="All instances that match a filter, such as env:prod.")
         parser.add_argument("--timeout", metavar="S", type=int, default=DEFAULTS.timeout_s)
         parser.add_argument("--max-concurrency", metavar="N", type=int, default=DEFAULTS.max_concurrency)
@@ -69,7 +73,7 @@ class Command(BaseCommand):
 def _send(actor: User, options: dict[str, Any]) -> Run:
     return services.send_command(
         actor,
-        instances=_instances(actor, options["on"], options["filter"]),
+        instances=_instances(actor, options["on"], options["filter"], options["credential"]),
         command=_text(options["text"], options["file"]),
         request_key=uuid.uuid4().hex,
         options=services.Options(
@@ -89,8 +93,11 @@ def _text(text: str | None, file: str | None) -> str:
     return sys.stdin.read() if text == "-" else str(text)
 
 
-def _instances(actor: User, names: list[str], wanted: str | None) -> list[Instance]:
-    found = [_instance(actor, name) for name in names]
+def _instances(actor: User, names: list[str], wanted: str | None, credential_name: str | None) -> list[Instance]:
+    credential = None if credential_name is None else _credential(credential_name)
+    found = [_instance(actor, name, credential) for name in names]
+    if credential is not None and not any(instance.is_adhoc and not instance.is_local for instance in found):
+        fail("--credential is for a user@host that is not in the list.")
     if wanted is not None:
         found += query.matching(actor, wanted).select_related("group").order_by("name")
     if not found:
@@ -98,14 +105,26 @@ def _instances(actor: User, names: list[str], wanted: str | None) -> list[Instan
     return list({instance.pk: instance for instance in found}.values())
 
 
-def _instance(actor: User, name: str) -> Instance:
+def _credential(name: str) -> Credential:
+    found = Credential.objects.filter(name=name).first()
+    if found is None:
+        fail(f"There is no credential {name}.")
+    return found
+
+
+def _instance(actor: User, name: str, credential: Credential | None) -> Instance:
     visible = Instance.objects.filter(scope(actor, Action.VIEW), name=name, is_adhoc=False)
     found = visible.select_related("group").first()
     if found is not None:
         return found
     if "@" not in name and name not in {".", "localhost"}:
         fail(f"There is no instance {name}. Write user@host for one that is not in the list.")
-    return adhoc_instance(actor, address=name)
+    if "@" not in name:
+        return adhoc_instance(actor, address=name)
+    typed = adhoc_instance(actor, address=name, credential=credential)
+    if credential is not None and typed.credential_id != credential.pk:
+        fail(f"{name} is in the list as {typed.name}: it is signed in to with the credential it has there.")
+    return typed
 
 
 def _os_user() -> str:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import pwd
 import signal
 import sys
 import threading
@@ -15,9 +16,13 @@ from django.db import connection
 from console.runs.models import Run
 from instances.access.models import Role
 from instances.audit.models import AuditEntry
+from instances.credentials.models import CredentialKind
+from instances.credentials.services import add_credential
+from instances.host_keys.models import HostKey
+from instances.host_keys.services import trust
 from tests.support import factories
 from tests.support.runs import enlisted_worker, send
-from tests.support.sshd import marked_by
+from tests.support.sshd import marked_by, running_sshd
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
@@ -146,6 +151,44 @@ def test_a_second_ctrl_c_leaves_it_and_says_so(local, capfdbinary):
     assert b"may still be running" in capfdbinary.readouterr().err
 
 
+@pytest.mark.sshd
+@pytest.mark.slow
+def test_a_typed_address_is_signed_in_to_with_the_credential_named(settings, tmp_path, capfdbinary):
+    settings.DATA_DIR = tmp_path
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    with running_sshd() as sshd:
+        add_credential(
+            factories.UserFactory(),
+            name="deploy key",
+            kind=CredentialKind.KEY,
+            user_name="nobody",
+            secret=sshd.user_key.decode(),
+            passphrase="",
+        )
+        there = ["--on", f"{user}@127.0.0.1:{sshd.port}", "--credential", "deploy key", "echo hello"]
+        assert status_of(*there) == 255
+        assert b"host key" in capfdbinary.readouterr().err
+        trust(factories.UserFactory(), host_keys=list(HostKey.objects.all()))
+        assert status_of(*there) == 0
+    assert capfdbinary.readouterr().out == b"hello\n"
+    assert Run.objects.first().invocations.get().instance.credential.name == "deploy key"
+
+
+def test_an_operator_may_not_name_a_credential(capfd):
+    factories.UserFactory(username="olga", role=Role.OPERATOR)
+    factories.CredentialFactory(name="deploy key")
+    assert status_of("--as", "olga", "--on", "ann@10.0.0.9", "--credential", "deploy key", "true") == 2
+    assert "not allowed" in capfd.readouterr().err
+    assert not Run.objects.exists()
+
+
+def test_a_credential_is_not_named_for_an_instance_that_has_its_own(capfd):
+    factories.CredentialFactory(name="deploy key")
+    factories.InstanceFactory(name="db", address="10.0.0.9", user_name="ann")
+    assert status_of("--on", "ann@10.0.0.9", "--credential", "deploy key", "true") == 2
+    assert "is in the list as db" in capfd.readouterr().err
+
+
 # ------------------------------------------------------------------ refused
 
 
@@ -160,6 +203,7 @@ def test_a_second_ctrl_c_leaves_it_and_says_so(local, capfdbinary):
         (["--on", "here", ""], "Enter a command."),
         (["--on", "here", "--timeout", "0", "true"], "The time limit"),
         (["--on", "here", "--as", "nobody-here", "true"], "There is no active user"),
+        (["--on", "a@10.0.0.9", "--credential", "nothing", "true"], "There is no credential nothing."),
     ],
 )
 def test_what_cannot_be_sent_ends_with_2_and_one_sentence(local, capfd, arguments, sentence):
@@ -167,6 +211,12 @@ def test_what_cannot_be_sent_ends_with_2_and_one_sentence(local, capfd, argument
     err = capfd.readouterr().err
     assert sentence in err
     assert err.count("\n") == 1
+
+
+def test_a_credential_for_nothing_is_refused(local, capfd):
+    factories.CredentialFactory(name="deploy key")
+    assert status_of("--on", "here", "--credential", "deploy key", "true") == 2
+    assert "--credential is for" in capfd.readouterr().err
 
 
 def test_a_viewer_may_not_send(local, capfd):
