@@ -188,9 +188,11 @@ def take_rechecks(limit: int) -> list[LostOne]:
 
 
 def resolve_lost(invocation_id: int, *, status: Status, reason: str, message: str) -> bool:
-    """Write what was found out about a lost invocation; False when it is no longer lost."""
+    """Write what was found out about a lost invocation; False when it is no longer lost, or retention removed it."""
     with transaction.atomic():
-        row = Invocation.objects.select_related("run").get(pk=invocation_id)
+        row = Invocation.objects.select_related("run").filter(pk=invocation_id).first()
+        if row is None:
+            return False
         written = Invocation.objects.filter(pk=invocation_id, status=Status.LOST).update(
             status=status, reason=reason, message=message, revision=next_revision(row.run)
         )
