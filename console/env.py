@@ -4,6 +4,7 @@ docs/reference/settings.md lists every variable; a test compares the two.
 """
 
 import ipaddress
+import math
 import os
 import secrets
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+# A hundred years; 0 is how to say for ever.
+RETENTION_DAYS_LIMIT = 36_500
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -57,8 +60,8 @@ def read() -> Env:
         admin_password=env.str("MUSTER_ADMIN_PASSWORD", ""),
         allow_localhost=env.bool("MUSTER_ALLOW_LOCALHOST", False),
         output_cap=env.int("MUSTER_OUTPUT_CAP", 64 * 1024 * 1024),
-        retention_days=env.int("MUSTER_RETENTION_DAYS", 90),
-        retention_bytes=env.int("MUSTER_RETENTION_BYTES", 10 * 1024**3),
+        retention_days=_from_0("MUSTER_RETENTION_DAYS", env.int("MUSTER_RETENTION_DAYS", 90), RETENTION_DAYS_LIMIT),
+        retention_bytes=_from_0("MUSTER_RETENTION_BYTES", env.int("MUSTER_RETENTION_BYTES", 10 * 1024**3)),
         denied_networks=_networks(env.list("MUSTER_DENIED_NETWORKS", default=["169.254.0.0/16", "fe80::/10"])),
         workers=env.int("MUSTER_WORKERS", default_workers()),
     )
@@ -88,6 +91,15 @@ def _hosts_and_origins(url: str, port: int) -> tuple[tuple[str, ...], tuple[str,
         raise ImproperlyConfigured("MUSTER_URL must look like https://console.example.com, without a path.")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return (host,), (f"{parts.scheme}://{parts.netloc}",)
+
+
+def _from_0(name: str, value: int, most: float = math.inf) -> int:
+    # Below 0 days everything would be too old.
+    if not 0 <= value <= most:
+        raise ImproperlyConfigured(
+            f"{name} must be 0 (no limit) or more{'' if most == math.inf else f', up to {most}'}."
+        )
+    return value
 
 
 def _networks(values: list[str]) -> tuple[str, ...]:

@@ -90,6 +90,10 @@ class WorkerLease(models.Model):
     started_at = models.DateTimeField(auto_now_add=True)
 
 
+# Ended invocations of which output is stored.
+STORED_OUTPUT = Q(finished_at__isnull=False) & (Q(stdout_bytes__gt=0) | Q(stderr_bytes__gt=0))
+
+
 class Invocation(models.Model):
     """A run on one instance, from ``queued`` to its end status.
 
@@ -126,7 +130,8 @@ class Invocation(models.Model):
     fence = models.PositiveIntegerField(default=0)
     revision = models.PositiveBigIntegerField(default=0)
 
-    # Offsets are the log's own: `size` counts stored bytes and dropped ones together.
+    # Offsets are the log's own: `size` counts all that was logged, dropped bytes too, and stays when retention removes
+    # the output. The bytes per stream are what is stored; they come down to 0 as it is removed, a part at a time.
     size = models.PositiveBigIntegerField(default=0)
     stdout_bytes = models.PositiveBigIntegerField(default=0)
     stderr_bytes = models.PositiveBigIntegerField(default=0)
@@ -135,6 +140,8 @@ class Invocation(models.Model):
     stdout_sha256 = models.CharField(max_length=64, blank=True)
     stderr_sha256 = models.CharField(max_length=64, blank=True)
     last_line = models.CharField(max_length=200, blank=True)
+    # Set with the first part that is removed: from then on readers show none of it.
+    output_removed_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ("run_id", "ordinal")
@@ -147,6 +154,13 @@ class Invocation(models.Model):
             models.Index(fields=("run", "ordinal"), name="queued_invocations", condition=Q(status=Status.QUEUED)),
             models.Index(fields=("instance",), name="recheck_invocations", condition=~Q(recheck="")),
             models.Index(fields=("owner",), name="active_invocations", condition=Q(status__in=sorted(ACTIVE))),
+            # What retention adds up, from the index alone (hence finished_at). Only ended ones: one that still writes
+            # would change it at every commit.
+            models.Index(
+                fields=("run", "stdout_bytes", "stderr_bytes", "finished_at"),
+                name="stored_output",
+                condition=STORED_OUTPUT,
+            ),
         )
 
     @property

@@ -2,10 +2,15 @@
 
 import itertools
 import uuid
+from datetime import timedelta
+
+from django.utils import timezone
 
 from console.runs import queue, services
 from console.runs.journal import Journal
-from console.runs.models import Run
+from console.runs.models import OutputKind, Run
+from console.runs.status import Status
+from console.worker import writer
 from instances.access.models import Role
 from tests.support import factories
 
@@ -23,6 +28,21 @@ def send(count=1, *, actor=None, command="true", instances=None, **options) -> R
         request_key=f"key-{next(_keys)}",
         options=services.Options(**options),
     )
+
+
+def ended_run(count=1, *, output=b"hello\n", days_ago=0, **options) -> Run:
+    """Return a run on ``count`` instances that has succeeded with this output on each, so many days ago."""
+    run = send(count, max_concurrency=1000, **options)
+    journals = [journal_of(claim) for claim in queue.claim(uuid.uuid4(), slots=count, run_id=run.pk)]
+    for journal in journals:
+        journal.set(Status.RUNNING, started_at=timezone.now())
+        journal.write(OutputKind.STDOUT, output)
+        journal.finish(Status.SUCCEEDED, at=timezone.now(), exit_status=0)
+    assert len(writer.commit([(journal, journal.take()) for journal in journals])) == count
+    then = timezone.now() - timedelta(days=days_ago)
+    Run.objects.filter(pk=run.pk).update(created_at=then, finished_at=then)
+    run.refresh_from_db()
+    return run
 
 
 def enlisted_worker() -> uuid.UUID:

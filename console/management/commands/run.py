@@ -81,7 +81,7 @@ def _send(actor: User, options: dict[str, Any]) -> Run:
             max_concurrency=options["max_concurrency"],
             max_errors=options["max_errors"],
         ),
-        os_user=_os_user(),
+        os_user=os_user(),
     )
 
 
@@ -127,7 +127,8 @@ def _instance(actor: User, name: str, credential: Credential | None) -> Instance
     return typed
 
 
-def _os_user() -> str:
+def os_user() -> str:
+    """Return who is at the shell: the name, or the number where it has none."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
