@@ -4,9 +4,9 @@ import asyncio
 import functools
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import OperationalError, connection
@@ -15,7 +15,7 @@ from console import bus
 from console.runs import queue
 from console.runs.invoke import Work, finish_unstarted, invoke
 from console.runs.journal import Journal
-from console.worker import aftercare, checks, preparation
+from console.worker import aftercare, checks, preparation, upkeep
 from console.worker.learnt import Learnt
 from console.worker.preparation import Order, Refusal
 from console.worker.writer import Writer
@@ -68,10 +68,7 @@ class Worker:
         try:
             await self._in_database(queue.reap, self.id)
             async with self._bell.listening(), asyncio.TaskGroup() as side:
-                tasks = [
-                    side.create_task(work)
-                    for work in (self._writer.run(), self._keep_lease(), self._watch_stops_and_checks(side))
-                ]
+                tasks = [side.create_task(work) for work in self._side_work(side)]
                 async with asyncio.TaskGroup() as invocations:
                     await self._claim_for_ever(invocations)
                 await self._writer.flush()
@@ -84,6 +81,13 @@ class Worker:
             await self._in_database(_close_connection)
             lease.release()
             self._database.shutdown()
+
+    def _side_work(self, side: asyncio.TaskGroup) -> Iterator[Coroutine[Any, Any, None]]:
+        yield self._writer.run()
+        yield self._keep_lease()
+        yield self._watch_stops_and_checks(side)
+        if self._run_id is None:
+            yield upkeep.prune_daily(self._database)
 
     def drain(self) -> None:
         """Claim no more; what runs gets ``DRAIN_S`` to end, then it is stopped, verified."""
