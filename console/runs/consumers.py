@@ -170,7 +170,13 @@ class ViewerConsumer(AsyncWebsocketConsumer):
         look = self._opened
         if look is None or look.has_ended:
             return False
-        records, end = await self._read(look.news)
+        try:
+            records, end = await self._read(look.news)
+        except Invocation.DoesNotExist:
+            if look is self._opened:
+                self._opened = None
+                self._say(type="error", message="This output is gone: its run was removed.", code="gone")
+            return True
         if look is not self._opened:
             return True
         if records:

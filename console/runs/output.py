@@ -72,6 +72,8 @@ def tail_start(size: int, *, keep_bytes: int = READ_BYTES) -> int:
 
 def tail_text(invocation: Invocation, *, keep_bytes: int = 64 * 1024) -> str:
     """Return the end of an invocation's output as text, for a page without JavaScript."""
+    if invocation.output_removed_at:
+        return f"[{invocation.size} bytes were removed by retention]\n"
     pieces = read(invocation.pk, after=tail_start(invocation.size, keep_bytes=keep_bytes), limit_bytes=keep_bytes)
     return "".join(
         f"\n[{piece.length} bytes were not kept]\n"

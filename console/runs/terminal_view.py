@@ -83,6 +83,10 @@ class TerminalView:
             for piece in pieces:
                 self._draw_piece(invocation, shown, piece)
             shown.offset = pieces[-1].end
+        if invocation.output_removed_at and shown.offset < invocation.size:
+            rest = invocation.size - shown.offset
+            self._draw_piece(invocation, shown, output.Piece(shown.offset, OutputKind.GAP, b"", rest))
+            shown.offset = invocation.size
         if invocation.status in END and not shown.has_ended:
             shown.has_ended = True
             self._draw_rest(invocation, shown)

@@ -89,9 +89,11 @@ class Opened:
         """Return the next records, and the end message once everything was sent.
 
         Shape: ``u8 kind | u32 channel | u64 offset | u32 length | bytes``, big endian, many in one frame.
+        What retention has removed is a counted gap. Raises: Invocation.DoesNotExist when the whole run was removed.
         """
-        invocation = Invocation.objects.only("size", "status", "sha256", "dropped_bytes").get(pk=self.invocation_id)
-        records = self._records(invocation.size)
+        columns = ("size", "status", "sha256", "dropped_bytes", "output_removed_at")
+        invocation = Invocation.objects.only(*columns).get(pk=self.invocation_id)
+        records = self._removed(invocation.size) if invocation.output_removed_at else self._records(invocation.size)
         if records or self.has_ended or invocation.status not in END or self.position < invocation.size:
             return records, None
         self.has_ended = True
@@ -100,11 +102,7 @@ class Opened:
     def _records(self, size: int) -> bytes:
         records = b""
         if size - self.position > BEHIND_BYTES:
-            start = output.tail_start(size)
-            records = self._record(OutputKind.GAP, self.position, struct.pack(">Q", start - self.position))
-            # What was skipped was not sent, so it needs no acknowledgement.
-            self.acknowledged += start - self.position
-            self.position = start
+            records = self._skip_to(output.tail_start(size))
         if size <= self.position or self.credit_bytes <= 0:
             return records
         for piece in output.read(self.invocation_id, after=self.position, limit_bytes=FRAME_BYTES):
@@ -114,6 +112,16 @@ class Opened:
                 self.acknowledged += piece.length
             self.position = piece.end
         return records
+
+    def _removed(self, size: int) -> bytes:
+        return self._skip_to(size) if self.position < size else b""
+
+    def _skip_to(self, offset: int) -> bytes:
+        gap = self._record(OutputKind.GAP, self.position, struct.pack(">Q", offset - self.position))
+        # What was skipped was not sent, so it needs no acknowledgement.
+        self.acknowledged += offset - self.position
+        self.position = offset
+        return gap
 
     def _record(self, kind: OutputKind, offset: int, data: bytes) -> bytes:
         return _RECORD.pack(kind, self.channel, offset, len(data)) + data

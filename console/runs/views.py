@@ -187,9 +187,11 @@ def recheck_run(request: SignedInRequest, run_id: int) -> HttpResponse:
 
 @require_GET
 def download(request: SignedInRequest, run_id: int, ordinal: int) -> HttpResponseBase:
-    """Send an invocation's kept output, exact bytes, whole or a Range (RFC 9110 section 14)."""
+    """Send an invocation's kept output, exact bytes, whole or a Range (RFC 9110 section 14); 410 once removed."""
     found = get_object_or_404(services.visible_runs(request.user), pk=run_id)
     invocation = get_object_or_404(services.visible_invocations(request.user, found), ordinal=ordinal)
+    if invocation.output_removed_at:
+        return render(request, "runs/removed.html", {"run": found, "invocation": invocation}, status=410)
     size = output.stored_size(invocation)
     try:
         part = parse_range(request.headers.get("Range", ""), size)
@@ -229,7 +231,8 @@ def runs(request: SignedInRequest) -> HttpResponse:
     form = history.HistoryForm(request.GET)
     found = history.filtered(services.visible_runs(request.user), form)
     page = Paginator(found, HISTORY_ROWS).get_page(request.GET.get("page"))
-    return render(request, "runs/list.html", {"runs": page, "form": form, "query": history.query_of(request.GET)})
+    context = {"runs": page, "form": form, "query": history.query_of(request.GET)}
+    return render(request, "runs/list.html", context | {"retention_days": settings.ENV.retention_days})
 
 
 @require_GET
