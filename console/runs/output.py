@@ -1,8 +1,10 @@
 """Owns reading the output log: pieces after an offset, tails, and the bytes of a download."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from console.runs.journal import ROW_BYTES
 from console.runs.models import Invocation, Output, OutputKind
 
 READ_BYTES = 256 * 1024
@@ -88,22 +90,36 @@ def stored_size(invocation: Invocation) -> int:
     return invocation.stdout_bytes + invocation.stderr_bytes
 
 
+class OutputRemoved(Exception):
+    """Retention removed this output; nothing of it can be sent any more."""
+
+
 def stored_bytes(invocation: Invocation, start: int, stop: int) -> Iterator[bytes]:
-    """Yield the kept bytes ``start`` to ``stop`` (gaps take no room here), 256 KiB at a time at most."""
-    position, offset = 0, 0
-    if invocation.dropped_bytes == 0:
-        position = offset = start
-    while position < stop:
-        pieces = read(invocation.pk, after=offset)
-        if not pieces:
+    """Return the kept bytes ``start`` to ``stop`` (gaps take no room here) as an iterator, a row at a time.
+
+    All of it is from one moment: what is removed while it is sent is sent all the same, because a body that comes to
+    an end early would leave the browser waiting.
+    Raises: OutputRemoved, at once.
+    """
+    position = 0 if invocation.dropped_bytes else start
+    # A row holds at most ROW_BYTES: the one that ``position`` falls into begins after this.
+    rows = Output.objects.filter(invocation_id=invocation.pk, offset__gt=position - ROW_BYTES).order_by("offset")
+    # The statement is open from its first row on, and what it sees stays as it is until its last.
+    stored = iter(rows.exclude(kind=OutputKind.GAP).values_list("offset", "data").iterator(chunk_size=4))
+    first = next(stored, None)
+    if not Invocation.objects.filter(pk=invocation.pk, output_removed_at=None).exists():
+        raise OutputRemoved
+    if first is None:
+        return iter(())
+    position = 0 if invocation.dropped_bytes else first[0]
+    return _between(itertools.chain([first], stored), position, start, stop)
+
+
+def _between(rows: Iterable[tuple[int, bytes | memoryview]], position: int, start: int, stop: int) -> Iterator[bytes]:
+    for _, data in rows:
+        wanted = data[max(0, start - position) : max(0, stop - position)]
+        position += len(data)
+        if wanted:
+            yield bytes(wanted)
+        if position >= stop:
             return
-        for piece in pieces:
-            offset = piece.end
-            if piece.kind is OutputKind.GAP:
-                continue
-            wanted = piece.data[max(0, start - position) : stop - position]
-            position += len(piece.data)
-            if wanted:
-                yield wanted
-            if position >= stop:
-                return

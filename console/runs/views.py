@@ -191,15 +191,18 @@ def download(request: SignedInRequest, run_id: int, ordinal: int) -> HttpRespons
     found = get_object_or_404(services.visible_runs(request.user), pk=run_id)
     invocation = get_object_or_404(services.visible_invocations(request.user, found), ordinal=ordinal)
     if invocation.output_removed_at:
-        return render(request, "runs/removed.html", {"run": found, "invocation": invocation}, status=410)
+        return _removed(request, invocation)
     size = output.stored_size(invocation)
     try:
         part = parse_range(request.headers.get("Range", ""), size)
+        start, stop = part or (0, size)
+        body = output.stored_bytes(invocation, start, stop)
     except Unsatisfiable:
         return HttpResponse(status=416, headers={"Content-Range": f"bytes */{size}"})
-    start, stop = part or (0, size)
+    except output.OutputRemoved:
+        return _removed(request, invocation)
     answer = StreamingHttpResponse(
-        output.stored_bytes(invocation, start, stop),
+        body,
         status=206 if part else 200,
         content_type="text/plain; charset=utf-8",
         headers=_download_headers(invocation, start, stop),
@@ -207,6 +210,10 @@ def download(request: SignedInRequest, run_id: int, ordinal: int) -> HttpRespons
     if part:
         answer["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
     return answer
+
+
+def _removed(request: HttpRequest, invocation: Invocation) -> HttpResponse:
+    return render(request, "runs/removed.html", {"invocation": invocation}, status=410)
 
 
 def _download_headers(invocation: Invocation, start: int, stop: int) -> dict[str, str]:
