@@ -68,6 +68,18 @@ class Server(daphne.server.Server):
             protocol.transport.registerProducer(drain, True)
         return drain
 
+    def application_checker(self) -> None:
+        """Log what failed, as Daphne does; break an answer off that had begun by then.
+
+        Daphne's own tries to send an error page into it, fails, and never looks at any application again; the browser
+        waits for the rest for ever.
+        """
+        for protocol, details in list(self.connections.items()):
+            application = details.get("application_instance")
+            if getattr(protocol, "_response_started", False) and application is not None and application.done():
+                protocol.handle_exception = lambda _, begun=protocol: begun.channel and begun.channel.loseConnection()
+        super().application_checker()
+
     def kill_all_applications(self) -> defer.Deferred[Any]:
         """Close every socket with 1012, so that pages reconnect, and wait for their consumers to end.
 
