@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 # How often a worker looks whether a day is over; what went wrong is tried again as often.
 LOOK_EVERY_S = 600.0
 # Between two transactions others write: at least this long, and as long as the last one took.
-PAUSE_S = 0.05
+PAUSE_S = 0.02
 
 Result = TypeVar("Result")
 
