@@ -212,7 +212,7 @@ def download(request: SignedInRequest, run_id: int, ordinal: int) -> HttpRespons
     return answer
 
 
-def _removed(request: HttpRequest, invocation: Invocation) -> HttpResponse:
+def _removed(request: SignedInRequest, invocation: Invocation) -> HttpResponse:
     return render(request, "runs/removed.html", {"invocation": invocation}, status=410)
 
 

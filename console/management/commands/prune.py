@@ -11,7 +11,7 @@ from console.env import RETENTION_DAYS_LIMIT
 from console.management.commands.run import os_user
 from console.members.services import ensure_cli_user
 from console.runs import disk_space, retention
-from console.server import fail
+from console.supervisor import fail
 
 # Between two transactions the console writes: at least this long, and as long as the last one took.
 PAUSE_S = 0.02
