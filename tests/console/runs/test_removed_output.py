@@ -157,9 +157,10 @@ def run():
 async def test_a_page_that_watches_learns_that_the_output_was_removed(run):
     page = await connected(run.actor)
     await page.send_json_to({"type": "watch", "run": run.pk})
-    assert "removed by retention" not in await hear(page, "run-summary")
+    await page.send_json_to({"type": "open", "run": run.pk, "i": 0, "from": 0})
+    assert "removed by retention" not in await hear(page, 'id="run-opened"')
     await database_sync_to_async(remove_output)()
-    assert "removed by retention on" in await hear(page, "run-opened")
+    assert "removed by retention on" in await hear(page, 'id="run-opened"')
     await page.disconnect()
 
 
