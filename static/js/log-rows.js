@@ -56,7 +56,8 @@ function fillGapRow(row, gap, onLoad) {
   row.classList.add("ln--gap");
   row.append(`⋯ ${size(gap.to - gap.from)} not shown here `);
   if (!onLoad) {
-    row.append("(see Download)");
+    // What retention removed is not to be had there either.
+    if (document.getElementById("download")) row.append("(see Download)");
     return;
   }
   const button = document.createElement("button");
