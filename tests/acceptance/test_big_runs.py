@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.acceptance.conftest import sign_in
+from tests.acceptance.test_accessibility import look, violations
 from tests.acceptance.test_main_job import run
 from tests.support.console import running_console
 from tests.support.many import in_console
@@ -30,6 +31,11 @@ const note = (now) => {
 };
 requestAnimationFrame(note);
 """
+# Cells and controls whose text has no room; those that end in "…" mean to.
+CUT = """[...document.querySelectorAll("#run-rows td.end, .pager *")]
+  .filter((place) => place.checkVisibility() && !place.closest(".vh, .pager__word, .icon")
+    && place.scrollWidth > place.clientWidth + 1 && getComputedStyle(place).display !== "inline")
+  .map((place) => place.outerHTML)"""
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +169,18 @@ def test_what_is_open_stays_open_while_one_turns_the_pages(page, crowd, ended):
     show(page, "failed")
     expect(page.locator("#run-opened")).to_have_attribute("data-name", "node-00002")
     expect(page.locator("#log")).to_contain_text("hello from node-00002")
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 390), ("light", 320)])
+def test_pages_of_a_large_run_and_list_are_accessible_and_not_cut(page, crowd, ended, scheme, width):
+    sign_in(page, crowd)
+    look(page, scheme, width)
+    for address in (f"{ended}?page=60&i=2954", f"{crowd.url}/?page=25"):
+        page.goto(address)
+        expect(page.locator(".pager").last).to_contain_text("of 5,000")
+        assert violations(page) == []
+        assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
+        assert page.evaluate(CUT) == []
 
 
 def test_a_count_filters_the_rows_and_the_pages(page, crowd, ended):
