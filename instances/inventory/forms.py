@@ -155,6 +155,8 @@ class GroupForm(InventoryForm):
             kwargs["auto_id"] = f"id_{group.pk}_%s"
         super().__init__(*args, **kwargs)
         self.user, self.group = user, group
+        if not rules.allowed(user, Action.MANAGE_CREDENTIALS):
+            del self.fields["credential"]
 
     def add(self) -> Group | None:
         """Add the group; None when it was refused."""
@@ -162,7 +164,9 @@ class GroupForm(InventoryForm):
 
     def change(self, group: Group) -> Group | None:
         """Change the group; None when it was refused."""
-        return self.attempt(lambda: groups.change_group(self.user, group=group, **self.cleaned_data))
+        default = getattr(group, "default_credential", None)
+        kept = {"credential": default.credential if default else None}
+        return self.attempt(lambda: groups.change_group(self.user, group=group, **kept | self.cleaned_data))
 
 
 def _initial(instance: Instance) -> dict[str, Any]:

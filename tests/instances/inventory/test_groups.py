@@ -1,8 +1,9 @@
 """Groups: who may change them, and what becomes of their instances."""
 
 import pytest
+from django.urls import reverse
 
-from instances.access.models import Group
+from instances.access.models import Group, Role
 from instances.access.rules import NotAllowed
 from instances.audit.models import AuditEntry
 from instances.inventory import groups
@@ -85,3 +86,13 @@ def test_the_group_switch_is_kept_and_refused_for_what_may_not_be_seen() -> None
         groups.select_group(user, group=other)
     groups.select_group(user, group=None)
     assert user.selected_group is None
+
+
+def test_who_manages_a_group_but_no_credentials_renames_it_and_sees_no_credential(client) -> None:
+    group = GroupCredentialFactory(credential__name="canary-credential").group
+    client.force_login(UserFactory(role=Role.ADMINISTRATOR, role_group=group))
+    assert "canary-credential" not in client.get(reverse("groups")).content.decode()
+    assert client.post(reverse("change-group", args=[group.pk]), {"name": "us", "credential": ""}).status_code == 302
+    group = Group.objects.get(pk=group.pk)
+    assert group.name == "us"
+    assert group.default_credential.credential.name == "canary-credential"
