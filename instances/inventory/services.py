@@ -247,7 +247,8 @@ def request_check(actor: "User", *, instances: QuerySet[Instance]) -> int:
         ids = list(instances.filter(is_disabled=False).values_list("pk", flat=True))
         for part in _parts(ids):
             part.filter(check_requested_at=None).update(check_requested_at=timezone.now())
-        record(actor, "check_instances", f"{len(ids)} instances", ids=ids)
+        if ids:
+            record(actor, "check_instances", f"{len(ids)} instances", ids=ids)
     return len(ids)
 
 
