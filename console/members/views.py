@@ -12,6 +12,7 @@ from django.db.models import Max, Q
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -33,6 +34,7 @@ _BACKEND = "django.contrib.auth.backends.ModelBackend"
 # ------------------------------------------------------------------ in and out
 
 
+@method_decorator(require_http_methods(["GET", "POST"]), name="dispatch")
 class SignInView(LoginView):
     """The sign-in page."""
 
