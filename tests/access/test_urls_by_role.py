@@ -1,0 +1,246 @@
+"""Every URL of the site, asked for by everybody: who gets what is written here, and nothing else is true.
+
+A URL without a row fails, so does a row without a URL. An answer is a status, the name of the URL that it redirects to,
+or `>` for the one in the last column. With `!` the request is obeyed; without, it changes nothing at all.
+"""
+
+import re
+from urllib.parse import urlsplit
+
+import pytest
+from django.db import transaction
+from django.urls import resolve
+
+from tests.access import world as worlds
+from tests.access.world import ACTORS, SECRET
+
+pytestmark = pytest.mark.django_db
+METHODS = ("GET", "POST")
+
+TABLE = """
+URL                         anonymous  former   roleless  elsewhere  inside  viewer  operator  admin  to
+
+health                GET   200        200      200       200        200     200     200       200
+health                POST  405        405      405       405        405     405     405       405
+
+home                  GET   sign-in    sign-in  200       200        200     200     200       200
+home                  POST  sign-in    sign-in  405       405        405     405     405       405
+send                  GET   sign-in    sign-in  403       200        200     403     200       200
+send                  POST  sign-in    sign-in  403       422        >!      403     >!        >!     run
+send-targets          GET   sign-in    sign-in  200       200        200     200     200       200
+send-targets          POST  sign-in    sign-in  200       200        200     200     200       200
+runs                  GET   sign-in    sign-in  200       200        200     200     200       200
+runs                  POST  sign-in    sign-in  405       405        405     405     405       405
+run                   GET   sign-in    sign-in  404       404        200     200     200       200
+run                   POST  sign-in    sign-in  405       405        405     405     405       405
+stop-run              GET   sign-in    sign-in  405       405        405     405     405       405
+stop-run              POST  sign-in    sign-in  404       404        >!      403     >!        >!     run
+recheck-run           GET   sign-in    sign-in  405       405        405     405     405       405
+recheck-run           POST  sign-in    sign-in  404       404        >!      403     >!        >!     run
+download              GET   sign-in    sign-in  404       404        200     200     200       200
+download              POST  sign-in    sign-in  405       405        405     405     405       405
+instance-commands     GET   sign-in    sign-in  404       404        200     200     200       200
+instance-commands     POST  sign-in    sign-in  405       405        405     405     405       405
+
+saved-commands        GET   sign-in    sign-in  403       200        200     200     200       200
+saved-commands        POST  sign-in    sign-in  405       405        405     405     405       405
+delete-saved-command  GET   sign-in    sign-in  405       405        405     405     405       405
+delete-saved-command  POST  sign-in    sign-in  403       >!         >!      403     >!        >!     saved-commands
+
+sign-in               GET   200        200      >         >          >       >       >         >      home
+sign-in               POST  422        422      >         >          >       >       >         >      home
+sign-out              GET   405        405      405       405        405     405     405       405
+sign-out              POST  >          >        >         >          >       >       >         >      sign-in
+first-sign-in         GET   >          >        >         >          >       >       >         >      choose-password
+first-sign-in         POST  405        405      405       405        405     405     405       405
+choose-password       GET   410        410      410       410        410     410     410       410
+choose-password       POST  410        410      410       410        410     410     410       410
+account               GET   sign-in    sign-in  200       200        200     200     200       200
+account               POST  sign-in    sign-in  422       422        422     422     422       422
+sign-out-everywhere   GET   sign-in    sign-in  405       405        405     405     405       405
+sign-out-everywhere   POST  >          >        >!        >!         >!      >!      >!        >!     sign-in
+people                GET   sign-in    sign-in  403       403        403     403     403       200
+people                POST  sign-in    sign-in  405       405        405     405     405       405
+add-member            GET   sign-in    sign-in  405       405        405     405     405       405
+add-member            POST  sign-in    sign-in  403       403        403     403     403       200!
+change-member         GET   sign-in    sign-in  405       405        405     405     405       405
+change-member         POST  sign-in    sign-in  403       403        403     403     403       >!     people
+
+remove-demo           GET   sign-in    sign-in  405       405        405     405     405       405
+remove-demo           POST  sign-in    sign-in  403       403        403     403     403       >!     home
+
+add-instance          GET   sign-in    sign-in  403       200        200     403     403       200
+add-instance          POST  sign-in    sign-in  403       422        >!      403     403       >!     instance
+paste-instances       GET   sign-in    sign-in  403       200        200     403     403       200
+paste-instances       POST  sign-in    sign-in  403       422        >!      403     403       >!     home
+instance              GET   sign-in    sign-in  404       404        200     200     200       200
+instance              POST  sign-in    sign-in  405       405        405     405     405       405
+edit-instance         GET   sign-in    sign-in  404       404        200     403     403       200
+edit-instance         POST  sign-in    sign-in  404       404        >!      403     403       >!     instance
+check-instance        GET   sign-in    sign-in  405       405        405     405     405       405
+check-instance        POST  sign-in    sign-in  404       404        >!      403     >!        >!     instance
+check-instances       GET   sign-in    sign-in  405       405        405     405     405       405
+check-instances       POST  sign-in    sign-in  403       >          >!      403     >!        >!     home
+disable-instance      GET   sign-in    sign-in  405       405        405     405     405       405
+disable-instance      POST  sign-in    sign-in  404       404        >!      403     403       >!     instance
+disable-instances     GET   sign-in    sign-in  405       405        405     405     405       405
+disable-instances     POST  sign-in    sign-in  403       >          >!      403     403       >!     home
+enable-instance       GET   sign-in    sign-in  405       405        405     405     405       405
+enable-instance       POST  sign-in    sign-in  404       404        >!      403     403       >!     instance
+enable-instances      GET   sign-in    sign-in  405       405        405     405     405       405
+enable-instances      POST  sign-in    sign-in  403       >          >!      403     403       >!     home
+delete-instance       GET   sign-in    sign-in  405       405        405     405     405       405
+delete-instance       POST  sign-in    sign-in  403       404        >!      403     403       >!     home
+delete-instances      GET   sign-in    sign-in  405       405        405     405     405       405
+delete-instances      POST  sign-in    sign-in  403       >          >!      403     403       >!     home
+send-to-instances     GET   sign-in    sign-in  405       405        405     405     405       405
+send-to-instances     POST  sign-in    sign-in  home      home       >       >       >         >      send
+
+groups                GET   sign-in    sign-in  403       200        200     403     403       200
+groups                POST  sign-in    sign-in  403       403        403     403     403       >!     groups
+change-group          GET   sign-in    sign-in  405       405        405     405     405       405
+change-group          POST  sign-in    sign-in  404       404        >!      403     403       >!     groups
+delete-group          GET   sign-in    sign-in  405       405        405     405     405       405
+delete-group          POST  sign-in    sign-in  404       404        >!      403     403       >!     groups
+select-group          GET   sign-in    sign-in  405       405        405     405     405       405
+select-group          POST  sign-in    sign-in  404       404        >!      >!      >!        >!     home
+
+credentials           GET   sign-in    sign-in  403       403        403     403     403       200
+credentials           POST  sign-in    sign-in  405       405        405     405     405       405
+add-credential        GET   sign-in    sign-in  403       403        403     403     403       200
+add-credential        POST  sign-in    sign-in  403       403        403     403     403       >!     edit-credential
+attach-credential     GET   sign-in    sign-in  403       403        403     403     403       200
+attach-credential     POST  sign-in    sign-in  403       403        403     403     403       >!     credentials
+resume-credential     GET   sign-in    sign-in  405       405        405     405     405       405
+resume-credential     POST  sign-in    sign-in  404       404        >!      404     >!        >!     credentials
+edit-credential       GET   sign-in    sign-in  403       403        403     403     403       200
+edit-credential       POST  sign-in    sign-in  403       403        403     403     403       >!     credentials
+delete-credential     GET   sign-in    sign-in  403       403        403     403     403       200
+delete-credential     POST  sign-in    sign-in  403       403        403     403     403       >!     credentials
+
+host-keys             GET   sign-in    sign-in  403       200        200     403     403       200
+host-keys             POST  sign-in    sign-in  405       405        405     405     405       405
+trust-host-keys       GET   sign-in    sign-in  405       405        405     405     405       405
+trust-host-keys       POST  sign-in    sign-in  403       422        >!      403     403       >!     host-keys
+forget-host-key       GET   sign-in    sign-in  405       405        405     405     405       405
+forget-host-key       POST  sign-in    sign-in  404       404        >!      404     404       >!     host-keys
+"""
+# What an obeyed request leaves in the record; None for a personal setting, which is not recorded.
+AUDIT = {
+    "send": "run.send",
+    "stop-run": "run.stop",
+    "recheck-run": "run.recheck",
+    "delete-saved-command": "saved_command.delete",
+    "sign-out-everywhere": "sign_out_everywhere",
+    "add-member": "add_member",
+    "change-member": "change_role",
+    "remove-demo": "remove_demo",
+    "add-instance": "add_instance",
+    "paste-instances": "add_instances",
+    "edit-instance": "change_instance",
+    "check-instance": "check_instances",
+    "check-instances": "check_instances",
+    "disable-instance": "disable_instances",
+    "disable-instances": "disable_instances",
+    "enable-instance": "enable_instances",
+    "enable-instances": "enable_instances",
+    "delete-instance": "delete_instances",
+    "delete-instances": "delete_instances",
+    "groups": "add_group",
+    "change-group": "change_group",
+    "delete-group": "delete_group",
+    "add-credential": "add_credential",
+    "attach-credential": "attach_credential",
+    "resume-credential": "resume_credential",
+    "edit-credential": "change_credential",
+    "delete-credential": "delete_credential",
+    "trust-host-keys": "trust_host_key",
+    "forget-host-key": "forget_host_key",
+    "select-group": None,
+}
+_HEADER, *_ROWS = [line.split() for line in TABLE.splitlines() if line]
+EXPECTED = {(row[0], row[1]): dict(zip(ACTORS, row[2:10], strict=True)) for row in _ROWS}
+TO = {(row[0], row[1]): row[10] for row in _ROWS if len(row) > 10}
+# A page, or a page with a form to correct.
+SHOWN = {200, 422}
+# Who sees none of the things.
+STRANGERS = {"anonymous", "former", "roleless", "elsewhere"}
+# Saved commands, with who keeps them, are everybody's who has a role somewhere.
+SHARED = {f"{SECRET}-saved", f"{SECRET}-administrator"}
+ADMINISTRATORS_ONLY = {f"{SECRET}-credential", f"{SECRET}-member"}
+EVERYTHING = SHARED | ADMINISTRATORS_ONLY | {f"{SECRET}-{word}" for word in ("group", "instance", "command", "output")}
+EVERYTHING |= {f"{SECRET}.example"}
+# The switch of groups is on every page, also on that of an error.
+ON_EVERY_PAGE = {f"{SECRET}-group"}
+
+
+@pytest.fixture
+def world():
+    return worlds.build()
+
+
+def test_the_table_is_about_these_actors():
+    assert tuple(_HEADER[1:9]) == ACTORS
+
+
+def test_every_url_has_its_rows_and_every_row_its_url():
+    assert len(EXPECTED) == len(_ROWS)
+    assert set(EXPECTED) == {(name, method) for name in worlds.urls() for method in METHODS}
+
+
+@pytest.mark.parametrize(("name", "method"), sorted(EXPECTED))
+def test_everybody_gets_the_answer_of_the_table(name, method, world):
+    answers, leaks = {}, {}
+    for actor in ACTORS:
+        with transaction.atomic():
+            client = worlds.client_of(actor, world)
+            worlds.prepare(name, world)
+            before, recorded = worlds.everything(), worlds.audited()
+            response = ask(client, name, method, world)
+            answers[actor] = said(response, TO.get((name, method)))
+            leaks[actor] = words_in(response) - may_read(actor, response.status_code)
+            if worlds.everything() != before:
+                answers[actor] += "!"
+                assert AUDIT[name] in [*worlds.audited()[len(recorded) :], None]
+            transaction.set_rollback(True)
+    assert answers == EXPECTED[name, method]
+    assert leaks == {actor: set() for actor in ACTORS}
+
+
+def ask(client, name, method, world):
+    path = worlds.path_of(name, world)
+    return client.get(path) if method == "GET" else client.post(path, worlds.form_of(name, world))
+
+
+def said(response, to):
+    """The answer as the table writes it."""
+    if response.status_code not in {301, 302, 303}:
+        return str(response.status_code)
+    name = resolve(urlsplit(response.url).path).url_name
+    return ">" if name == to else name
+
+
+def words_in(response):
+    """Everything secret that an answer tells."""
+    body = b"".join(response.streaming_content) if response.streaming else response.content
+    return set(re.findall(rf"{SECRET}[-.]\w+", body.decode() + repr(dict(response.headers))))
+
+
+def may_read(actor, status):
+    """The secret words that an actor may be told."""
+    if actor in STRANGERS:
+        return SHARED if actor == "elsewhere" and status in SHOWN else set()
+    if status not in SHOWN:
+        return ON_EVERY_PAGE
+    return EVERYTHING if actor == "admin" else EVERYTHING - ADMINISTRATORS_ONLY
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "TRACE"])
+def test_no_url_takes_another_method(method, world, client):
+    client.force_login(world.administrator)
+    taken = {
+        name: status
+        for name in worlds.urls()
+        if (status := client.generic(method, worlds.path_of(name, world)).status_code) != 405
+    }
+    assert taken == {}

@@ -1,0 +1,197 @@
+"""One of everything, in a group of its own, and the people who come to look at it."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.apps import apps
+from django.db import connection
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
+
+from console.members import services as members
+from console.members.models import User
+from console.runs.models import Invocation, Output, OutputKind, Run
+from console.runs.status import Status
+from console.saved_commands.models import SavedCommand
+from instances.access.models import Group, Role
+from instances.audit.models import AuditEntry
+from instances.host_keys.models import HostKeyState
+from instances.inventory.models import Instance
+from tests.support import factories, runs
+
+# Nothing of what only the group's people may see is called by a word that a page has anyway.
+SECRET = "canary"
+OUTPUT = b"canary-output\n"
+# Who may look: nobody; a deactivated person, with the session of before; a person without any role; the strongest role
+# in another group only, and in this group only; the three roles everywhere.
+ACTORS = ("anonymous", "former", "roleless", "elsewhere", "inside", "viewer", "operator", "admin")
+# Kept per browser rather than per thing.
+_PASSED_OVER = {"sessions.Session", "axes.AccessLog", "axes.AccessAttempt", "axes.AccessFailureLog"}
+_sites: dict[bool, Any] = {}
+
+
+@dataclass(frozen=True)
+class World:
+    """The things there are: ids by the name that URLs use for them."""
+
+    ids: dict[str, Any]
+    run: Run
+    administrator: User
+
+
+def build() -> World:
+    """Make one of everything; each name begins with ``SECRET``."""
+    group = factories.GroupFactory(name=f"{SECRET}-group")
+    credential = factories.CredentialFactory(name=f"{SECRET}-credential")
+    instance = factories.InstanceFactory(name=f"{SECRET}-instance", address=f"{SECRET}.example", group=group)
+    administrator = factories.UserFactory(username=f"{SECRET}-administrator")
+    run = runs.send(actor=administrator, instances=[instance], command=f"echo {SECRET}-command")
+    _give_output(run.invocations.get())
+    saved = SavedCommand.objects.create(name=f"{SECRET}-saved", text="true", command_type="shell", owner=administrator)
+    member = factories.UserFactory(username=f"{SECRET}-member", role=Role.VIEWER)
+    key = factories.HostKeyFactory(instance=instance, state=HostKeyState.UNKNOWN)
+    ids = {
+        "run_id": run.pk,
+        "ordinal": 0,
+        "instance_id": instance.pk,
+        "group_id": group.pk,
+        "credential_id": credential.pk,
+        "host_key_id": key.pk,
+        "saved_id": saved.pk,
+        "member_id": member.pk,
+        "token": members.make_sign_in_link(member).strip("/").split("/")[-1],
+    }
+    return World(ids, run, administrator)
+
+
+def _give_output(invocation: Invocation) -> None:
+    Output.objects.create(
+        invocation=invocation, offset=0, kind=OutputKind.STDOUT, stream_offset=0, data=OUTPUT, at=timezone.now()
+    )
+    Invocation.objects.filter(pk=invocation.pk).update(
+        size=len(OUTPUT), stdout_bytes=len(OUTPUT), status=Status.LOST, marker="0" * 32, last_line=f"{SECRET}-output"
+    )
+
+
+def make(actor: str, world: World) -> User | None:
+    """Make the person an actor stands for; None for ``anonymous``."""
+    if actor == "anonymous":
+        return None
+    if actor in {"elsewhere", "inside"}:
+        group = factories.GroupFactory() if actor == "elsewhere" else Group.objects.get(pk=world.ids["group_id"])
+        return factories.UserFactory(role=Role.ADMINISTRATOR, role_group=group)
+    if actor == "roleless":
+        return factories.UserFactory(role=None)
+    return factories.UserFactory(role=Role.ADMINISTRATOR if actor in {"former", "admin"} else Role(actor))
+
+
+def browser(enforce_csrf_checks: bool = False) -> Client:
+    """Return a new browser. The site behind it is the same for all: starting it reads the whole static folder."""
+    client = Client(enforce_csrf_checks=enforce_csrf_checks)
+    client.handler = _sites.setdefault(enforce_csrf_checks, client.handler)
+    return client
+
+
+def client_of(actor: str, world: World, *, enforce_csrf_checks: bool = False) -> Client:
+    """Return the browser of an actor, signed in; that of the former member was signed in before."""
+    client = browser(enforce_csrf_checks)
+    user = make(actor, world)
+    if user is not None:
+        client.force_login(user)
+    if actor == "former":
+        members.deactivate(world.administrator, member=user)
+    return client
+
+
+def urls() -> dict[str, list[str]]:
+    """Return every URL of the site: the names of its arguments by its name. Fails for one without a name."""
+    found: dict[str, list[str]] = {}
+    for pattern in _patterns(get_resolver()):
+        assert pattern.name, f"{pattern.pattern} has no name"
+        assert pattern.name not in found, f"{pattern.name} is the name of two URLs"
+        found[pattern.name] = re.findall(r"<\w+:(\w+)>", str(pattern.pattern))
+    return found
+
+
+def _patterns(resolver: URLResolver) -> Iterator[URLPattern]:
+    for one in resolver.url_patterns:
+        if isinstance(one, URLResolver):
+            assert not one.namespace, f"{one.namespace}: names in namespaces are not walked yet"
+            yield from _patterns(one)
+        else:
+            yield one
+
+
+def path_of(name: str, world: World) -> str:
+    """Return the path of a URL, about the things of the world."""
+    return reverse(name, kwargs={argument: world.ids[argument] for argument in urls()[name]})
+
+
+# What the forms send; a URL that is not named takes nothing.
+_FORMS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "send": lambda ids: {
+        "command": "true",
+        "command_type": "shell",
+        "ids": str(ids["instance_id"]),
+        "request_key": "matrix",
+    },
+    "send-targets": lambda ids: {"ids": str(ids["instance_id"])},
+    "sign-in": lambda ids: {"username": "nobody", "password": "wrong"},
+    "account": lambda ids: {"old": "wrong", "password": "a long enough password", "again": "a long enough password"},
+    "add-member": lambda ids: {"username": "newcomer", "role": "viewer"},
+    "change-member": lambda ids: {"do": "role", "role": "administrator"},
+    "add-instance": lambda ids: {"address": "new.example", "os": "linux", "group": ids["group_id"]},
+    "paste-instances": lambda ids: {
+        "text": "new.example",
+        "group": ids["group_id"],
+        "expected": "1",
+        "confirm": "1",
+    },
+    "edit-instance": lambda ids: {
+        "address": "moved.example",
+        "name": "moved",
+        "os": "linux",
+        "group": ids["group_id"],
+    },
+    **{f"{verb}-instances": lambda ids: {"ids": [ids["instance_id"]]} for verb in ("check", "disable", "enable")},
+    "delete-instances": lambda ids: {"ids": [ids["instance_id"]], "confirm": "1"},
+    "delete-instance": lambda ids: {"confirm": "1"},
+    "send-to-instances": lambda ids: {"ids": [ids["instance_id"]]},
+    "groups": lambda ids: {"name": "new group"},
+    "change-group": lambda ids: {"name": "renamed"},
+    "select-group": lambda ids: {"group": ids["group_id"]},
+    "add-credential": lambda ids: {"name": "new", "kind": "password", "user_name": "deploy", "password": "secret"},
+    "edit-credential": lambda ids: {"name": "renamed", "user_name": "deploy"},
+    "attach-credential": lambda ids: {"ids": str(ids["instance_id"]), "credential": ids["credential_id"]},
+    "trust-host-keys": lambda ids: {"keys": [ids["host_key_id"]]},
+}
+
+
+def form_of(name: str, world: World) -> dict[str, Any]:
+    """Return what a page sends to this URL: something that is obeyed, if the actor may."""
+    return _FORMS.get(name, lambda ids: {})(world.ids)
+
+
+def prepare(name: str, world: World) -> None:
+    """Bring about what a URL needs to have something to do."""
+    if name.startswith("enable-"):
+        Instance.objects.filter(pk=world.ids["instance_id"]).update(is_disabled=True)
+
+
+def everything() -> dict[str, Any]:
+    """Return every row of every table, so that "nothing was changed" can be seen."""
+    found = {}
+    with connection.cursor() as cursor:
+        for model in apps.get_models():
+            if model._meta.label not in _PASSED_OVER:
+                cursor.execute(f"SELECT * FROM {model._meta.db_table}")
+                found[model._meta.label] = sorted(map(repr, cursor.fetchall()))
+    return found
+
+
+def audited() -> list[str]:
+    """Return what was recorded, oldest first."""
+    return list(AuditEntry.objects.order_by("pk").values_list("action", flat=True))
