@@ -1,9 +1,12 @@
 """Translates requests about runs into service calls and pages."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.core.handlers.asgi import ASGIRequest
 from django.core.paginator import Paginator
 from django.http import HttpResponse, HttpResponseBase, QueryDict, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -202,7 +205,7 @@ def download(request: SignedInRequest, run_id: int, ordinal: int) -> HttpRespons
     except output.OutputRemoved:
         return _removed(request, invocation)
     answer = StreamingHttpResponse(
-        body,
+        _row_by_row(body) if isinstance(request, ASGIRequest) else body,
         status=206 if part else 200,
         content_type="text/plain; charset=utf-8",
         headers=_download_headers(invocation, start, stop),
@@ -210,6 +213,17 @@ def download(request: SignedInRequest, run_id: int, ordinal: int) -> HttpRespons
     if part:
         answer["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
     return answer
+
+
+async def _row_by_row(body: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield what the iterator does, read in the request's thread.
+
+    Django would first make a list of it, the whole output in memory
+    (https://docs.djangoproject.com/en/5.2/ref/request-response/#streaminghttpresponse-objects).
+    """
+    following = sync_to_async(functools.partial(next, body, None))
+    while (piece := await following()) is not None:
+        yield piece
 
 
 def _removed(request: SignedInRequest, invocation: Invocation) -> HttpResponse:

@@ -165,8 +165,9 @@ class GroupForm(InventoryForm):
     def change(self, group: Group) -> Group | None:
         """Change the group; None when it was refused."""
         default = getattr(group, "default_credential", None)
-        kept = {"credential": default.credential if default else None}
-        return self.attempt(lambda: groups.change_group(self.user, group=group, **kept | self.cleaned_data))
+        # Who may not choose it is not shown it, and keeps what is there.
+        values = {"credential": default.credential if default else None, **self.cleaned_data}
+        return self.attempt(lambda: groups.change_group(self.user, group=group, **values))
 
 
 def _initial(instance: Instance) -> dict[str, Any]:

@@ -1,3 +1,4 @@
+import re
 import threading
 import uuid
 
@@ -152,3 +153,34 @@ def test_racing_workers_never_share_an_invocation_nor_exceed_the_limit():
         thread.join(timeout=30)
     assert len(claims) == len({claim.invocation_id for claim in claims}) == 25
     assert run.invocations.filter(status="connecting").count() == 25
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda worker: queue.claim(worker, slots=10),
+        queue.stops_wanted,
+        queue.reap,
+        lambda _: queue.take_rechecks(10),
+    ],
+    ids=["claim", "stops_wanted", "reap", "take_rechecks"],
+)
+def test_what_workers_ask_all_the_time_never_reads_the_whole_history(look):
+    asked = []
+
+    def note(execute, sql, params, many, context):
+        asked.append((sql, params))
+        return execute(sql, params, many, context)
+
+    worker = enlisted_worker()
+    with connection.execute_wrapper(note):
+        look(worker)
+    selects = [(sql, params) for sql, params in asked if sql.startswith("SELECT")]
+    assert any("console_invocation" in sql for sql, _ in selects)
+    for sql, params in selects:
+        with connection.cursor() as cursor:
+            # With the parameters apart, as they were: their values decide nothing about the plan.
+            cursor.execute("EXPLAIN QUERY PLAN " + sql, params)
+            plan = [row[3] for row in cursor.fetchall()]
+        whole = [step for step in plan if re.match(r"SCAN (console_invocation|console_run|U0)", step)]
+        assert all(re.search(r"INDEX (active|recheck)_invocations", step) for step in whole), (sql, plan)

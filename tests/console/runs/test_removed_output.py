@@ -271,3 +271,13 @@ def test_a_terminal_counts_what_is_missing():
     assert TerminalView(Run.objects.get(pk=run.pk), stdout=out, stderr=err).draw()
     assert out.getvalue() == b""
     assert b": 1000 bytes were not kept" in err.getvalue()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_download_is_sent_row_by_row_and_never_held_whole(run, async_client):
+    await async_client.aforce_login(run.actor)
+    answer = await async_client.get(reverse("download", args=[run.pk, 0]), headers={"Range": "bytes=10-"})
+    assert (answer.status_code, answer.is_async) == (206, True)
+    pieces = [piece async for piece in answer.streaming_content]
+    assert b"".join(pieces) == DATA[10:]
+    assert max(map(len, pieces)) < len(DATA) / 2
