@@ -4,6 +4,7 @@ import datetime
 
 import pytest
 from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
 
 from instances.engine.errors import ConnectionRefused
 from instances.engine.types import Facts
@@ -59,3 +60,12 @@ def test_a_failed_check_keeps_its_reason_and_the_facts_from_before() -> None:
 
 def test_the_end_of_a_check_of_a_deleted_instance_is_nothing() -> None:
     finish_check(12345, facts=FACTS)
+
+
+def test_asking_for_checks_when_there_are_none_takes_no_write_lock(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    InstanceFactory()
+    with django_assert_num_queries(1) as asked:
+        assert claim_checks(10) == []
+    assert asked.captured_queries[0]["sql"].startswith("SELECT")
