@@ -20,8 +20,16 @@ export function startShell() {
     if (next) next.value = location.pathname + location.search;
     target.form.requestSubmit();
   });
+  // htmx adopts what it put in place a moment later, tens of milliseconds on a busy page, ten times a second while a
+  // run is watched: a click in between would leave the page and load it anew.
+  for (const kind of ["click", "submit"]) document.addEventListener(kind, adopt, true);
   // An error page belongs into the main region at most, never into a part of it. 422 is a form with its errors.
   document.addEventListener("htmx:response:error", ({detail: {ctx}}) => {
     if (ctx.response.status !== 422 && ctx.target !== find("#main") && ctx.target !== "#main") ctx.swap = "none";
   });
+}
+
+function adopt({target}) {
+  const element = target.closest("[hx-get], [hx-post]");
+  if (element && !element._htmx) htmx.process(element);
 }

@@ -183,6 +183,25 @@ def test_pages_of_a_large_run_and_list_are_accessible_and_not_cut(page, crowd, e
         assert page.evaluate(CUT) == []
 
 
+@pytest.mark.parametrize(("place", "seen"), [("#count-failed", "Failed"), ("#rows-next", "node-00051")])
+def test_a_link_that_htmx_has_not_adopted_yet_does_not_leave_the_page(page, crowd, ended, place, seen):
+    sign_in(page, crowd)
+    page.goto(ended)
+    expect(page.locator("#log")).to_contain_text("hello from node-00001")
+    # As a frame of the socket leaves it for a moment: a new element that nothing listens on.
+    page.evaluate(
+        """(place) => {
+          window.isSamePage = true;
+          const fresh = document.querySelector(place).cloneNode(true);
+          document.querySelector(place).replaceWith(fresh);
+          fresh.click();
+        }""",
+        place,
+    )
+    expect(rows(page).first).to_contain_text(seen)
+    assert page.evaluate("window.isSamePage")
+
+
 def test_a_count_filters_the_rows_and_the_pages(page, crowd, ended):
     sign_in(page, crowd)
     page.goto(ended)
