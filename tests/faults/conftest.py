@@ -1,4 +1,5 @@
 import itertools
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,12 +62,11 @@ def remote_user() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def stage(sshd: Sshd, remote_user: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    folder = tmp_path_factory.mktemp("stage")
-    # The commands run as another user.
-    for part in (folder, *folder.parents[:2]):
-        part.chmod(0o755)
-    with prepared_console(folder) as console:
+def stage(sshd: Sshd, remote_user: str) -> Iterator[Stage]:
+    with tempfile.TemporaryDirectory(prefix="muster-stage-") as name, prepared_console(Path(name)) as console:
+        folder = Path(name)
+        # The commands run as another user, whom pytest's own folders keep out.
+        folder.chmod(0o755)
         instances = register(console, sshd, remote_user, INSTANCES)
         web = start_web(console)
         stage = Stage(console, sshd, Visitor(console), Records(folder), instances, folder, web)
