@@ -19,17 +19,27 @@ from instances.access.rules import NotAllowed
 logger = logging.getLogger(__name__)
 
 # Close codes of ours; a page reconnects after 4408, not after the others.
-SIGNED_OUT, TOO_SLOW, TOO_MUCH = 4401, 4408, 4429
+SIGNED_OUT, NOT_ALLOWED, TOO_SLOW, TOO_MUCH = 4401, 4403, 4408, 4429
 LOOK_AGAIN_S = 1.0
-RECHECK_S = 5.0
+# Whoever loses a right sees nothing more after 5 s; this leaves a second for the database.
+RECHECK_S = 4.0
 STATUS_GAP_S = 0.1
 OUTPUT_GAP_S = 0.05
 ACK_WITHIN_S = 30.0
 MAX_MESSAGE_BYTES = 64 * 1024
 MESSAGES_PER_S = 200
+NO_SUCH_RUN = "There is no such run."
 
 # Reading for viewers has threads of its own, so that pages are not kept waiting by output.
 _readers = ThreadPoolExecutor(2, thread_name_prefix="viewers")
+
+
+class Over(Exception):
+    """The socket is closed with this code, and nothing is sent on it any more."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 class ViewerConsumer(AsyncWebsocketConsumer):
@@ -42,10 +52,12 @@ class ViewerConsumer(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         """Serve a signed-in user; anybody else is told so by a close code and sent nothing."""
         self.user = self.scope["user"]
+        self._pump_task: asyncio.Task[None] | None = None
+        self._is_over = False
         if not self.user.is_authenticated or not await self._is_live():
             # Accepted first: a refused handshake reaches the page as 1006, after which it would reconnect for ever.
             await self.accept()
-            await self.close(SIGNED_OUT)
+            await self._end(SIGNED_OUT)
             return
         self._watching: viewing.Watching | None = None
         self._opened: viewing.Opened | None = None
@@ -61,8 +73,8 @@ class ViewerConsumer(AsyncWebsocketConsumer):
     async def disconnect(self, code: int) -> None:
         """Stop sending."""
         await bus.forget_wakes(self.channel_name)
-        if task := getattr(self, "_pump_task", None):
-            task.cancel()
+        if self._pump_task:
+            self._pump_task.cancel()
 
     async def wake(self, event: dict[str, Any]) -> None:
         """Look again: something was committed."""
@@ -72,17 +84,25 @@ class ViewerConsumer(AsyncWebsocketConsumer):
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Handle one message; anything malformed is answered, not obeyed."""
+        if self._is_over:
+            # Sent before the page heard of the close.
+            return
         self._messages += 1
         if self._messages > MESSAGES_PER_S * RECHECK_S:
-            await self.close(TOO_MUCH)
+            await self._end(TOO_MUCH)
             return
         try:
             message = _parsed(text_data or "")
-            await HANDLERS[message["type"]](self, message)
+            handler = HANDLERS[message["type"]]
+            # Whoever was locked out a moment ago must not act within the time until the next look.
+            if message["type"] != "ack" and not await self._is_live():
+                await self._end(SIGNED_OUT)
+                return
+            await handler(self, message)
         except (ValueError, KeyError, TypeError):
             self._say(type="error", message="That message was not understood.")
         except (Run.DoesNotExist, Invocation.DoesNotExist):
-            self._say(type="error", message="There is no such run.", code="gone")
+            self._say(type="error", message=NO_SUCH_RUN, code="gone")
         except NotAllowed as error:
             self._say(type="error", message=str(error))
         self._wake.set()
@@ -132,13 +152,15 @@ class ViewerConsumer(AsyncWebsocketConsumer):
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._send_news())
                 tasks.create_task(self._recheck())
+        except* Over as over:
+            await self._end(next(error.code for error in over.exceptions if isinstance(error, Over)))
         except* OSError:
             # The browser is gone; disconnect follows.
             pass
         except* Exception:
             # A pump that dies in silence leaves a page that looks alive: close, and the page reconnects.
             logger.exception("A viewer's pump broke", extra={"action": "view"})
-            await self.close(1011)
+            await self._end(1011)
 
     async def _send_news(self) -> None:
         loop = asyncio.get_running_loop()
@@ -196,8 +218,14 @@ class ViewerConsumer(AsyncWebsocketConsumer):
         try:
             frame = await self._read(watching.news)
         except Run.DoesNotExist:
+            if watching is not self._watching:
+                return
+            if watching.was_seen:
+                # Somebody who was locked out is told that, whichever look comes first.
+                raise Over(NOT_ALLOWED if await self._is_live() else SIGNED_OUT) from None
             self._watching = None
-            await self.send(text_data=json.dumps({"type": "error", "message": "This run is gone.", "code": "gone"}))
+            self._say(type="error", message=NO_SUCH_RUN, code="gone")
+            await self._send_outbox()
             return
         if frame and watching is self._watching:
             await self.send(text_data=frame)
@@ -210,16 +238,19 @@ class ViewerConsumer(AsyncWebsocketConsumer):
             self._messages = 0
             await bus.listen_for_wakes(self.channel_name)
             if not await self._is_live():
-                await self.close(SIGNED_OUT)
-                return
+                raise Over(SIGNED_OUT)
             look = self._opened
             if look and not await self._read(viewing.may_see, self.user, look.invocation_id):
-                self._opened = None
-                self._say(type="error", message="You may no longer see this output.", code="gone")
-                self._wake.set()
-            elif look and look.position > look.acknowledged and loop.time() - self._last_ack > ACK_WITHIN_S:
-                await self.close(TOO_SLOW)
-                return
+                raise Over(NOT_ALLOWED)
+            if look and look.position > look.acknowledged and loop.time() - self._last_ack > ACK_WITHIN_S:
+                raise Over(TOO_SLOW)
+
+    async def _end(self, code: int) -> None:
+        """Close the socket; nothing more is sent, and no message is obeyed any more."""
+        self._is_over = True
+        if self._pump_task and self._pump_task is not asyncio.current_task():
+            self._pump_task.cancel()
+        await self.close(code)
 
     def _say(self, **message: Any) -> None:
         self._outbox.append(message)

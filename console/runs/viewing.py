@@ -39,6 +39,11 @@ class Watching:
     revision: int = -1
     row_ids: tuple[int, ...] | None = None
 
+    @property
+    def was_seen(self) -> bool:
+        """Whether the run was found at least once: then one that is not found any more was taken away."""
+        return self.revision >= 0
+
     def news(self) -> str:
         """Return the partials for what changed since the last call, or an empty string.
 

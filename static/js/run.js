@@ -127,7 +127,10 @@ function look(event) {
   if (!root) return;
   // A frame of the socket can be older than the row just clicked; only answers to requests say what is open.
   const isFrame = event?.target?.id === "socket";
-  panel ??= new RunPanel(root);
+  if (!panel) {
+    panel = new RunPanel(root);
+    socket.reopen();
+  }
   document.title = `${root.dataset.title} · Muster`;
   panel.watch();
   const {i} = panel.details?.dataset ?? {};

@@ -1,16 +1,16 @@
 // The page's one socket. htmx opens it, reconnects it and swaps its HTML frames; JSON and binary frames are ours.
+import {RELOAD, SIGN_IN, closing} from "./closing.js";
 import {find} from "./dom.js";
 
-const SIGNED_OUT = 4401;
-const FINAL = {4403: "You may no longer see this run.", 4404: "This run is gone."};
-
-/** handlers: {opened() on each (re)connection, message(json), frame(buffer)}. Returns {send(message)}. */
+/** handlers: {opened() on each (re)connection, message(json), frame(buffer)}. Returns {send(message), reopen()}. */
 export function connectSocket(handlers) {
   const element = find("#socket");
   let socket = null;
+  let remedy = null;
   const adopt = (opened) => {
     socket = opened;
     socket.binaryType = "arraybuffer";
+    remedy = null;
     say("");
     handlers.opened();
   };
@@ -18,8 +18,11 @@ export function connectSocket(handlers) {
   element.addEventListener("htmx:ws:close", ({detail}) => {
     socket = null;
     if (detail.reason === "removed") return;
-    if (detail.code === SIGNED_OUT) sayWithLink("You are signed out. ", "Sign in", signInAddress());
-    else say(FINAL[detail.code] ?? "Connection lost, reconnecting…");
+    const end = closing(detail.code, detail.connection.config.reconnectCodes);
+    remedy = end.remedy;
+    if (remedy === SIGN_IN) sayWithLink(end.text, "Sign in", signInAddress());
+    else if (remedy === RELOAD) sayWithLink(end.text, "Reload", "");
+    else say(end.text);
   });
   element.addEventListener("htmx:ws:before:message:incoming", (event) => {
     const {data} = event.detail.message;
@@ -41,6 +44,10 @@ export function connectSocket(handlers) {
       socket.send(JSON.stringify(message));
       return true;
     },
+    /** Connect again after an end that was about what the page showed before; not for whoever is signed out. */
+    reopen() {
+      if (remedy === RELOAD) element.dispatchEvent(new Event("reopen"));
+    },
   };
 }
 
@@ -58,5 +65,5 @@ function sayWithLink(text, label, address) {
   const link = document.createElement("a");
   link.href = address;
   link.append(label);
-  find("#connection").replaceChildren(text, link);
+  find("#connection").replaceChildren(`${text} `, link);
 }

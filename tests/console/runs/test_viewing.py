@@ -96,16 +96,3 @@ def viewers_page(viewer):
     page = WebsocketCommunicator(consumers.ViewerConsumer.as_asgi(), "/ws/")
     page.scope |= {"user": viewer, "session": SimpleNamespace(session_key="any")}
     return page
-
-
-@pytest.mark.django_db(transaction=True)
-async def test_open_output_ends_when_the_grant_is_taken_away(monkeypatch):
-    monkeypatch.setattr(consumers, "RECHECK_S", 0.1)
-    viewer, run = await database_sync_to_async(viewer_and_run)()
-    page = viewers_page(viewer)
-    assert (await page.connect())[0]
-    await page.send_json_to({"type": "open", "run": run.pk, "i": 0, "from": 0})
-    assert (await page.receive_json_from())["type"] == "opened"
-    await Grant.objects.filter(user=viewer).adelete()
-    assert (await page.receive_json_from(timeout=5))["code"] == "gone"
-    await page.disconnect()
