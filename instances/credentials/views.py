@@ -6,7 +6,6 @@ from django.contrib import messages
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -17,6 +16,7 @@ from instances.access.rules import Action
 from instances.credentials import services
 from instances.credentials.forms import AttachForm, CredentialForm
 from instances.credentials.models import Credential
+from instances.next_page import next_page
 
 if TYPE_CHECKING:
     from instances.inventory.models import Instance
@@ -95,7 +95,7 @@ def attach_credential(request: SignedInRequest) -> HttpResponse:
         services.attach_to_group(request.user, credential=chosen, group=group)
     services.attach(request.user, credential=chosen, instances=instances)
     messages.success(request, _told(chosen, group, len(instances)))
-    return redirect(_next(request))
+    return redirect(next_page(request, "credentials"))
 
 
 @require_POST
@@ -104,7 +104,7 @@ def resume_credential(request: SignedInRequest, instance_id: int) -> HttpRespons
     instance = get_object_or_404(services.resumable(request.user), pk=instance_id)
     services.resume(request.user, instance=instance)
     messages.success(request, f"The credential is offered to {instance.name} again.")
-    return redirect(_next(request))
+    return redirect(next_page(request, "credentials"))
 
 
 def _ids(values: list[str]) -> list[int]:
@@ -143,9 +143,3 @@ def _told(credential: Credential | None, group: Group | None, count: int) -> str
 
 def _status(form: CredentialForm) -> int:
     return 422 if form.is_bound else 200
-
-
-def _next(request: HttpRequest) -> str:
-    wanted = request.POST.get("next", "")
-    is_ours = url_has_allowed_host_and_scheme(wanted, allowed_hosts={request.get_host()})
-    return wanted if wanted and is_ours else "credentials"

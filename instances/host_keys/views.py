@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_POST
 
 from instances.access import rules
@@ -15,6 +14,7 @@ from instances.access.requests import SignedInRequest
 from instances.access.rules import Action
 from instances.host_keys import services
 from instances.host_keys.models import HostKey, HostKeyState
+from instances.next_page import next_page
 
 if TYPE_CHECKING:
     pass
@@ -49,7 +49,7 @@ def trust_host_keys(request: SignedInRequest) -> HttpResponse:
         return _page(request, error.messages[0], 422)
     count = len(trusted)
     messages.success(request, f"{count} host key{' is' if count == 1 else 's are'} trusted now.")
-    return redirect(_next(request))
+    return redirect(next_page(request, "host-keys"))
 
 
 @require_POST
@@ -58,7 +58,7 @@ def forget_host_key(request: SignedInRequest, host_key_id: int) -> HttpResponse:
     key = get_object_or_404(_theirs(request), pk=host_key_id)
     services.forget(request.user, host_keys=[key])
     messages.success(request, f"The key {key.fingerprint} of {key.instance.name} was removed.")
-    return redirect(_next(request))
+    return redirect(next_page(request, "host-keys"))
 
 
 def _page(request: SignedInRequest, error: str = "", status: int = 200) -> HttpResponse:
@@ -83,9 +83,3 @@ def _theirs(request: SignedInRequest) -> QuerySet[HostKey]:
 def _chosen(request: SignedInRequest) -> list[HostKey]:
     ids = [int(value) for value in request.POST.getlist("keys") if value.isdecimal() and len(value) < 19]
     return list(_theirs(request).filter(pk__in=ids[: 10 * PAGE_ROWS]).exclude(state=HostKeyState.TRUSTED))
-
-
-def _next(request: HttpRequest) -> str:
-    wanted = request.POST.get("next", "")
-    is_ours = url_has_allowed_host_and_scheme(wanted, allowed_hosts={request.get_host()})
-    return wanted if wanted and is_ours else "host-keys"

@@ -1,13 +1,12 @@
 """Translates requests about instances and groups into service calls and pages."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from instances.access import rules
@@ -20,10 +19,7 @@ from instances.inventory.details import details_of
 from instances.inventory.forms import GroupForm, InstanceForm, PasteForm
 from instances.inventory.models import Instance
 from instances.inventory.query import numbers, selected, visible
-
-if TYPE_CHECKING:
-    pass
-
+from instances.next_page import next_page
 
 NAMES_SHOWN = 50
 LINES_SHOWN = 500
@@ -108,7 +104,7 @@ def delete_instances(request: SignedInRequest, instance_id: int | None = None) -
     count = found.count()
     if count and request.POST.get("confirm") != str(count):
         names = found.values_list("name", flat=True)[:NAMES_SHOWN]
-        context = {"count": count, "names": list(names), "ids": _joined(found), "next": _next(request)}
+        context = {"count": count, "names": list(names), "ids": _joined(found), "next": next_page(request, "/")}
         return render(request, "instances/delete.html", context)
     return _back(request, None, services.delete_instances(request.user, instances=found), "deleted")
 
@@ -159,7 +155,7 @@ def select_group(request: SignedInRequest) -> HttpResponse:
     chosen = numbers([request.POST.get("group", "")])
     group = get_object_or_404(rules.visible_groups(request.user), pk__in=chosen) if chosen else None
     group_services.select_group(request.user, group=group)
-    return redirect(_next(request))
+    return redirect(next_page(request, "/"))
 
 
 def _instance(request: SignedInRequest, instance_id: int) -> Instance:
@@ -184,13 +180,7 @@ def _back(request: SignedInRequest, instance_id: int | None, count: int, done: s
         messages.success(request, _told(count, done))
     else:
         messages.warning(request, "Nothing was selected, or nothing had to be done.")
-    return redirect("instance", instance_id) if instance_id is not None else redirect(_next(request))
-
-
-def _next(request: SignedInRequest) -> str:
-    wanted = request.POST.get("next", "")
-    is_ours = wanted.startswith("/") and url_has_allowed_host_and_scheme(wanted, allowed_hosts=None)
-    return wanted if is_ours else "/"
+    return redirect("instance", instance_id) if instance_id is not None else redirect(next_page(request, "/"))
 
 
 def _told(count: int, done: str) -> str:
