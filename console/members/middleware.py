@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib.auth.decorators import login_not_required  # noqa: F401  (the marker views use)
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse
 
 
@@ -15,7 +16,12 @@ class SignInRequiredMiddleware(LoginRequiredMiddleware):
     def handle_no_permission(  # type: ignore[override]
         self, request: HttpRequest, view_func: Callable[..., Any]
     ) -> HttpResponse:
-        """Return a redirect, or 401 with HX-Redirect for a request made by htmx."""
+        """Return a redirect, or 401 with HX-Redirect for a request made by htmx.
+
+        What was sent with POST is not repeated after the sign-in, so that leads to the start page.
+        """
         if request.headers.get("HX-Request"):
             return HttpResponse(status=401, headers={"HX-Redirect": reverse("sign-in")})
+        if request.method == "POST":
+            return redirect("sign-in")
         return super().handle_no_permission(request, view_func)
