@@ -2,7 +2,9 @@
 
 from django.contrib.auth.decorators import login_not_required
 from django.db import connection
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.middleware.csrf import REASON_NO_CSRF_COOKIE
+from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 
@@ -13,3 +15,17 @@ def health(request: HttpRequest) -> JsonResponse:
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
     return JsonResponse({"status": "ok"})
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Answer a request without the token of its form: what to do, instead of what Django calls it.
+
+    ``X-Refused: csrf`` tells the page's scripts that it is no missing right.
+    """
+    context = {
+        "is_without_cookie": reason == REASON_NO_CSRF_COOKIE,
+        "is_foreign": reason.startswith(("Origin checking", "Referer checking")),
+    }
+    answer = render(request, "403_csrf.html", context, status=403)
+    answer["X-Refused"] = "csrf"
+    return answer

@@ -24,8 +24,9 @@ export function startToasts() {
     if (detail.ctx) toast("The console did not answer. Check your connection and try again.", {isError: true});
   });
   document.addEventListener("htmx:response:error", ({detail}) => {
-    const {status} = detail.ctx.response;
-    if (status === 403) toast("You are not allowed to do this.", {isError: true});
+    const {status, headers} = detail.ctx.response;
+    if (headers.get("X-Refused") === "csrf") toast("Nothing was done: this page is too old. Load it again.", {isError: true});
+    else if (status === 403) toast("You are not allowed to do this.", {isError: true});
     else if (status === 503) toast("The database is busy: this was not done. Try again in a moment.", {isError: true});
     else if (status >= 500) toast("Something went wrong in the console. Its log says what.", {isError: true});
   });
