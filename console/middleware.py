@@ -1,4 +1,4 @@
-"""Turns what services refuse into HTTP answers, in one place."""
+"""What holds for every answer: it is not kept by browsers, and what was refused or did not answer is told as 403 or 503."""
 
 import logging
 from collections.abc import Callable
@@ -12,10 +12,10 @@ from instances.access.rules import NotAllowed
 logger = logging.getLogger(__name__)
 
 
-class RefusalsMiddleware:
-    """NotAllowed becomes 403 with its reason, a database that is locked or full becomes 503.
+class NotKeptMiddleware:
+    """Answers are not kept by browsers or proxies, so that Back shows nothing after signing out.
 
-    Answers to signed-in users are not kept by browsers or proxies.
+    All of them, whoever asks: which are private is easily got wrong. Files of ``/static/`` do not come by here.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -23,9 +23,18 @@ class RefusalsMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        if getattr(request, "user", None) and request.user.is_authenticated:
-            response.headers.setdefault("Cache-Control", "no-store")
+        response.headers.setdefault("Cache-Control", "no-store")
         return response
+
+
+class RefusalsMiddleware:
+    """NotAllowed becomes 403 with its reason, a database that is locked or full becomes 503."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer for a service that refused or a database that did not answer; anything else is left to Django."""
