@@ -1,4 +1,4 @@
-"""What holds for every answer: it is not kept by browsers, and what was refused or did not answer is told as 403 or 503."""
+"""What holds for every answer: browsers keep none; refusals are 403, a database that does not answer is 503."""
 
 import logging
 from collections.abc import Callable

@@ -1,13 +1,18 @@
 """Owns looking back: the filters of the history, and sending a former run again."""
 
+from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.http import QueryDict
 
+from console.members.models import User
+from console.runs import services
 from console.runs.models import Invocation, Run
 from console.runs.status import RunStatus
+from instances.access import rules
 
 STATES = (
     ("", "Any state"),
@@ -31,8 +36,12 @@ class HistoryForm(forms.Form):
     until = forms.DateField(required=False, widget=forms.DateInput(attrs={"type": "date"}))
 
 
-def filtered(runs: QuerySet[Run], form: HistoryForm) -> QuerySet[Run]:
-    """Return the runs that fit the form's filters; a filter that cannot be read is left out (the form shows why)."""
+def filtered(user: User, form: HistoryForm) -> QuerySet[Run]:
+    """Return the runs a user may see that fit the form's filters, newest first.
+
+    A filter that cannot be read is left out (the form shows why). Names of instances are looked for only among those
+    the user may see.
+    """
     form.is_valid()
     data = form.cleaned_data
     conditions = Q()
@@ -40,15 +49,29 @@ def filtered(runs: QuerySet[Run], form: HistoryForm) -> QuerySet[Run]:
         conditions &= Q(command__icontains=text)
     if state := data.get("state"):
         conditions &= Q(status__in=IN_PROGRESS) if state == "in_progress" else Q(status=state)
-    if user := data.get("user"):
-        conditions &= Q(actor_name__iexact=user)
+    if sender := data.get("user"):
+        conditions &= Q(actor_name__iexact=sender)
     if since := data.get("since"):
         conditions &= Q(created_at__date__gte=since)
     if until := data.get("until"):
         conditions &= Q(created_at__date__lte=until)
     if instance := data.get("instance"):
-        conditions &= Q(pk__in=Invocation.objects.filter(instance_name__icontains=instance).values("run_id"))
-    return runs.filter(conditions).order_by("-pk")
+        seen = Invocation.objects.filter(rules.scope(user, rules.Action.VIEW, field="instance__group"))
+        conditions &= Q(pk__in=seen.filter(instance_name__icontains=instance).values("run_id"))
+    return services.visible_runs(user).filter(conditions).order_by("-pk")
+
+
+def narrow(user: User, runs: Iterable[Run]) -> None:
+    """Make the counts of these runs those of the invocations a user may see; nothing is saved."""
+    scope = rules.scope(user, rules.Action.VIEW, field="instance__group")
+    if not scope:
+        return
+    counts: defaultdict[int, dict[str, int]] = defaultdict(dict)
+    seen = Invocation.objects.filter(scope, run__in=[run.pk for run in runs]).order_by()
+    for run_id, status, number in seen.values_list("run_id", "status").annotate(number=Count("pk")):
+        counts[run_id][status] = number
+    for run in runs:
+        run.counts, run.target_count = counts[run.pk], sum(counts[run.pk].values())
 
 
 def query_of(params: QueryDict) -> str:

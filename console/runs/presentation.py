@@ -198,9 +198,9 @@ def summary_of(run: Run) -> str:
     )
 
 
-def which_again(run: Run, which: str) -> list[int]:
+def which_again(user: User, run: Run, which: str) -> list[int]:
     """Return the ids of instances to run again on: ``all``, ``failed``, ``did_not_run`` or ``lost``."""
-    rows = run.invocations.exclude(instance=None).order_by("ordinal")
+    rows = services.visible_invocations(user, run).exclude(instance=None)
     if which == "failed":
         rows = rows.filter(status__in=[Status.FAILED, Status.TIMED_OUT])
     elif which == "did_not_run":

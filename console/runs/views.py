@@ -121,7 +121,7 @@ def initial_from(request: SignedInRequest) -> dict[str, Any]:
         initial |= {"command": kept.text, "command_type": kept.command_type}
     if again := request.GET.get("again"):
         run = get_object_or_404(services.visible_runs(request.user), pk=again)
-        initial |= history.as_initial(run, ids=which_again(run, request.GET.get("which", "all")))
+        initial |= history.as_initial(run, ids=which_again(request.user, run, request.GET.get("which", "all")))
     return initial
 
 
@@ -250,8 +250,9 @@ def _download_headers(invocation: Invocation, start: int, stop: int) -> dict[str
 def runs(request: SignedInRequest) -> HttpResponse:
     """Show the runs a user may see, newest first, filtered."""
     form = history.HistoryForm(request.GET)
-    found = history.filtered(services.visible_runs(request.user), form)
+    found = history.filtered(request.user, form)
     page = Paginator(found, HISTORY_ROWS).get_page(request.GET.get("page"))
+    history.narrow(request.user, page.object_list)
     context = {"runs": page, "form": form, "query": history.query_of(request.GET)}
     return render(request, "runs/list.html", context | {"retention_days": settings.ENV.retention_days})
 
