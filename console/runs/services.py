@@ -218,12 +218,14 @@ def stop_run(actor: User, *, run: Run, ordinal: int | None = None) -> int:
 
     Queued ones are cancelled here and now, without a trace on their instances. Active ones are marked for the worker
     that owns them and become ``stopped`` only once their instance was seen to be clean. Asking again changes nothing.
-    Raises: NotAllowed.
+    Those the actor may not stop go on, and then the run itself does not count as stopped.
+    Raises: NotAllowed when the actor may stop none of them.
     """
     with transaction.atomic():
         run = Run.objects.select_for_update().get(pk=run.pk)
         rows = _stoppable(actor, run, ordinal)
-        if ordinal is None and run.stop_requested_at is None:
+        stops_all = ordinal is None and rows.count() == run.invocations.count()
+        if stops_all and run.stop_requested_at is None:
             run.stop_requested_at, run.stop_requested_by = timezone.now(), actor.get_username()
             run.save(update_fields=["stop_requested_at", "stop_requested_by"])
         concerned = _cancel_queued(actor, run, rows) + _mark_active(actor, run, rows)
@@ -251,8 +253,11 @@ def recheck(actor: User, *, run: Run, ordinal: int | None = None, stop: bool = F
 
 def _stoppable(actor: User, run: Run, ordinal: int | None) -> QuerySet[Invocation]:
     rules.require_anywhere(actor, Action.STOP_RUN)
-    rows = run.invocations.filter(rules.scope(actor, Action.STOP_RUN, field="instance__group"))
-    return rows if ordinal is None else rows.filter(ordinal=ordinal)
+    asked = run.invocations.all() if ordinal is None else run.invocations.filter(ordinal=ordinal)
+    rows = asked.filter(rules.scope(actor, Action.STOP_RUN, field="instance__group"))
+    if asked.exists() and not rows.exists():
+        raise rules.NotAllowed(Action.STOP_RUN)
+    return rows
 
 
 def _cancel_queued(actor: User, run: Run, rows: QuerySet[Invocation]) -> int:

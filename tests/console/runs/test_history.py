@@ -1,7 +1,7 @@
 import pytest
 from django.urls import reverse
 
-from instances.access.models import Role
+from instances.access.models import Grant, Role
 from tests.support import factories
 from tests.support.runs import send
 
@@ -39,3 +39,23 @@ def test_who_sees_everything_sees_every_count(client, shared):
     client.force_login(factories.UserFactory(role=Role.VIEWER))
     (run,) = client.get(reverse("runs"), {"instance": "canary"}).context["runs"]
     assert (run.target_count, run.counts) == (2, {"queued": 2})
+
+
+def test_stopping_a_shared_run_stops_ones_own_part_only(client, shared):
+    run, _ = shared
+    assert client.post(reverse("stop-run", args=[run.pk])).status_code == 302
+    run.refresh_from_db()
+    assert list(run.invocations.order_by("ordinal").values_list("status", flat=True)) == ["cancelled", "queued"]
+    assert (run.stop_requested_at, run.status) == (None, "running")
+
+
+def test_who_only_sees_a_run_and_stops_others_does_not_stop_it(client, shared):
+    run, _ = shared
+    user = factories.UserFactory(role=Role.OPERATOR, role_group=factories.GroupFactory())
+    Grant.objects.create(user=user, role=Role.VIEWER)
+    client.force_login(user)
+    for values in ({}, {"i": "0"}):
+        assert client.post(reverse("stop-run", args=[run.pk]), values).status_code == 403
+        assert client.post(reverse("recheck-run", args=[run.pk]), values).status_code == 403
+    run.refresh_from_db()
+    assert (run.stop_requested_at, run.status) == (None, "queued")
