@@ -38,6 +38,14 @@ export const tabStore = {
       // Full or refused: it lasts as long as the page.
     }
   },
+  /** Forget everything kept for this tab: the next person at it must not find drafts. */
+  clear() {
+    try {
+      sessionStorage.clear();
+    } catch {
+      // Refused: then nothing was kept either.
+    }
+  },
 };
 
 /** "1 instance", "2,050 instances". */

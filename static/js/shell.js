@@ -1,5 +1,5 @@
 // The page's frame: which screen the navigation shows, menus that close, selects that send themselves.
-import {find, findAll, onContent} from "./dom.js";
+import {find, findAll, onContent, tabStore} from "./dom.js";
 
 export function startShell() {
   onContent(() => {
@@ -23,6 +23,9 @@ export function startShell() {
   // htmx adopts what it put in place a moment later, tens of milliseconds on a busy page, ten times a second while a
   // run is watched: a click in between would leave the page and load it anew.
   for (const kind of ["click", "submit"]) document.addEventListener(kind, adopt, true);
+  document.addEventListener("submit", ({target}) => {
+    if (target.matches("[data-signs-out]")) tabStore.clear();
+  });
   // An error page belongs into the main region at most, never into a part of it. 422 is a form with its errors.
   document.addEventListener("htmx:response:error", ({detail: {ctx}}) => {
     if (ctx.response.status !== 422 && ctx.target !== find("#main") && ctx.target !== "#main") ctx.swap = "none";
