@@ -1,7 +1,5 @@
 """Translates requests about host keys into service calls and the page that reviews them."""
 
-from typing import TYPE_CHECKING
-
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
@@ -15,10 +13,6 @@ from instances.access.rules import Action
 from instances.host_keys import services
 from instances.host_keys.models import HostKey, HostKeyState
 from instances.next_page import next_page
-
-if TYPE_CHECKING:
-    pass
-
 
 PAGE_ROWS = 100
 CHANGED_ROWS = 100

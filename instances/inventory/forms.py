@@ -166,8 +166,8 @@ class GroupForm(InventoryForm):
         """Change the group; None when it was refused."""
         default = getattr(group, "default_credential", None)
         # Who may not choose it is not shown it, and keeps what is there.
-        values = {"credential": default.credential if default else None, **self.cleaned_data}
-        return self.attempt(lambda: groups.change_group(self.user, group=group, **values))
+        kept: dict[str, Any] = {"credential": default.credential if default else None}
+        return self.attempt(lambda: groups.change_group(self.user, group=group, **kept | self.cleaned_data))
 
 
 def _initial(instance: Instance) -> dict[str, Any]:
