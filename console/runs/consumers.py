@@ -1,6 +1,7 @@
 """Owns the socket of a page: one for its life, whatever runs it looks at."""
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import Callable
@@ -64,6 +65,7 @@ class ViewerConsumer(AsyncWebsocketConsumer):
         self._channel = 0
         self._outbox: list[dict[str, Any]] = []
         self._wake = asyncio.Event()
+        self._status_from = 0.0
         self._messages = 0
         self._last_ack = asyncio.get_running_loop().time()
         await bus.listen_for_wakes(self.channel_name)
@@ -111,6 +113,8 @@ class ViewerConsumer(AsyncWebsocketConsumer):
         self._watching = viewing.Watching(
             self.user, int(message["run"]), str(message.get("status", "all")), int(message.get("page", 1))
         )
+        # What is asked for is shown at once.
+        self._status_from = 0.0
         if self._opened and self._opened.run_id != self._watching.run_id:
             self._opened = None
         elif self._opened:
@@ -163,28 +167,25 @@ class ViewerConsumer(AsyncWebsocketConsumer):
             await self._end(1011)
 
     async def _send_news(self) -> None:
+        """Send answers and output at once, and the status at most every ``STATUS_GAP_S``."""
         loop = asyncio.get_running_loop()
-        next_status = 0.0
         while True:
+            # What is committed from here on wakes again.
+            self._wake.clear()
             more = await self._send_output()
-            if loop.time() >= next_status:
-                await self._send_status()
-                next_status = loop.time() + STATUS_GAP_S
+            held_back_s = self._status_from - loop.time()
+            if held_back_s <= 0 and await self._send_status():
+                self._status_from = loop.time() + STATUS_GAP_S
             if more:
                 await asyncio.sleep(OUTPUT_GAP_S if self._wake.is_set() else 0)
-                continue
-            await self._next_wake(max(0.0, next_status - loop.time()))
+            else:
+                await self._next_wake(held_back_s if held_back_s > 0 else LOOK_AGAIN_S)
 
-    async def _next_wake(self, status_due_s: float) -> None:
-        """Wait for a wake-up, or for the look-again; a status held back by its gap is due earlier."""
-        try:
-            async with asyncio.timeout(LOOK_AGAIN_S):
+    async def _next_wake(self, within_s: float) -> None:
+        """Wait for a wake-up, or until it is time to look without one."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
                 await self._wake.wait()
-        except TimeoutError:
-            return
-        self._wake.clear()
-        if status_due_s and not self._opened:
-            await asyncio.sleep(status_due_s)
 
     async def _send_output(self) -> bool:
         """Send what the opened invocation has for this viewer; True when there may be more at once."""
@@ -211,24 +212,27 @@ class ViewerConsumer(AsyncWebsocketConsumer):
         while self._outbox:
             await self.send(text_data=json.dumps(self._outbox.pop(0)))
 
-    async def _send_status(self) -> None:
+    async def _send_status(self) -> bool:
+        """Send what changed of the watched run; say whether there was anything."""
         watching = self._watching
         if watching is None:
-            return
+            return False
         try:
             frame = await self._read(watching.news)
         except Run.DoesNotExist:
             if watching is not self._watching:
-                return
+                return False
             if watching.was_seen:
                 # Somebody who was locked out is told that, whichever look comes first.
                 raise Over(NOT_ALLOWED if await self._is_live() else SIGNED_OUT) from None
             self._watching = None
             self._say(type="error", message=NO_SUCH_RUN, code="gone")
             await self._send_outbox()
-            return
-        if frame and watching is self._watching:
-            await self.send(text_data=frame)
+            return False
+        if not frame or watching is not self._watching:
+            return False
+        await self.send(text_data=frame)
+        return True
 
     async def _recheck(self) -> None:
         """Look every ``RECHECK_S`` whether the session lives, the output may still be seen, and the viewer keeps up."""

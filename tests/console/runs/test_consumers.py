@@ -65,3 +65,38 @@ async def test_nonsense_is_answered_not_obeyed(said):
     await page.send_to(text_data=said)
     assert (await page.receive_json_from())["type"] == "error"
     await page.disconnect()
+
+
+async def watched(actor, run):
+    page = WebsocketCommunicator(consumers.ViewerConsumer.as_asgi(), "/ws/")
+    page.scope |= {"user": actor, "session": SimpleNamespace(session_key="any")}
+    assert (await page.connect())[0]
+    await page.send_json_to({"type": "watch", "run": run.pk})
+    assert "run-summary" in await page.receive_from()
+    return page
+
+
+async def test_what_a_page_asks_for_does_not_wait_for_the_next_status(monkeypatch):
+    monkeypatch.setattr(consumers, "STATUS_GAP_S", 30)
+    actor, run = await database_sync_to_async(run_with_output)(b"hello")
+    page = await watched(actor, run)
+    await page.send_json_to({"type": "open", "run": run.pk, "i": 0, "from": 0})
+    assert (await page.receive_json_from())["type"] == "opened"
+    assert (await page.receive_from()).endswith(b"hello")
+    await page.disconnect()
+
+
+async def test_a_status_that_was_held_back_is_sent_when_it_is_due(monkeypatch):
+    monkeypatch.setattr(consumers, "STATUS_GAP_S", 0.3)
+    monkeypatch.setattr(consumers, "LOOK_AGAIN_S", 30)
+    actor, run = await database_sync_to_async(run_with_output)(b"hello")
+    page = await watched(actor, run)
+
+    def news():
+        run.invocations.update(last_line="changed", revision=queue.next_revision(run))
+
+    await database_sync_to_async(news)()
+    await page.send_json_to({"type": "unheard of"})
+    assert (await page.receive_json_from())["type"] == "error"
+    assert "changed" in await page.receive_from(timeout=5)
+    await page.disconnect()
