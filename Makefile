@@ -25,8 +25,9 @@ tools:
 
 test: $(VENV)/.installed-dev tools
 	node --test tests/js/
-	$(BIN)/python -m pytest -q -m "not slow"
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -n 2 -m "not slow"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "slow and not browser"
+	$(BIN)/python -m pytest -q -m browser
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

@@ -1,5 +1,6 @@
 """A real OpenSSH server in a temporary folder: one server, many instances, as every 127.x.y.z reaches it."""
 
+import fcntl
 import os
 import pwd
 import shutil
@@ -124,10 +125,14 @@ def running_sshd(**options: str) -> Iterator[Sshd]:
 
 @contextmanager
 def ordinary_user(name: str, shell: str = "/bin/bash") -> Iterator[str]:
-    """Make a user with a home of its own for the block; needs root."""
-    subprocess.run(["userdel", "-r", "-f", name], check=False, capture_output=True)
+    """Make a user with a home of its own for the block; needs root.
+
+    The name gets the number of the test process, of which there may be several.
+    """
+    name += os.environ.get("PYTEST_XDIST_WORKER", "")
+    _account("userdel", "-r", "-f", name, may_fail=True)
     # "*" is no password, yet not a locked account, which sshd would refuse without PAM.
-    subprocess.run(["useradd", "-m", "-K", "UMASK=022", "-s", shell, "-p", "*", name], check=True, capture_output=True)
+    _account("useradd", "-m", "-K", "UMASK=022", "-s", shell, "-p", "*", name)
     try:
         yield name
     finally:
@@ -136,7 +141,14 @@ def ordinary_user(name: str, shell: str = "/bin/bash") -> Iterator[str]:
                 os.kill(process, 9)
             except ProcessLookupError:
                 continue
-        subprocess.run(["userdel", "-r", "-f", name], check=False, capture_output=True)
+        _account("userdel", "-r", "-f", name, may_fail=True)
+
+
+def _account(*words: str, may_fail: bool = False) -> None:
+    """Change the accounts of this machine; two processes cannot at once."""
+    with Path(tempfile.gettempdir(), "muster-tests-accounts.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run(words, check=not may_fail, capture_output=True)
 
 
 def marked_by(name: str, value: str) -> list[int]:
