@@ -86,6 +86,7 @@ def test_a_key_pasted_in_a_browser_is_kept_with_its_own_line_ends(administrator)
         (key_pair().private[:200], "not a private key"),
         ("x" * 70_000, "too long"),
     ],
+    ids=["empty", "blank", "words", "PuTTY", "public half", "first part", "too long"],
 )
 def test_what_is_no_private_key_is_refused_with_the_reason(administrator, secret, told):
     with pytest.raises(ValidationError) as error:
