@@ -12,7 +12,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Count, Exists, F, OuterRef, QuerySet
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
@@ -52,12 +52,15 @@ def claim(worker_id: uuid.UUID, *, slots: int, run_id: int | None = None) -> lis
     With ``run_id`` those of that run alone.
 
     Exact across workers: the run's active rows are counted and its next ones taken under one write lock. A run
-    whose errors exceed ``max_errors`` has the rest skipped; so has one whose sender may no longer send.
+    whose errors exceed ``max_errors`` has the rest skipped; so has one whose sender may no longer send. A worker
+    that was taken for dead gets nothing until it has enlisted again: what it took would be reaped while it runs.
     """
     if slots < 1 or not _waiting(run_id).exists():
         return []
     claims: list[Claim] = []
     with transaction.atomic():
+        if not WorkerLease.objects.filter(pk=worker_id).exists():
+            return []
         waiting = list(_waiting(run_id).order_by("pk").select_for_update(of=("self",)).select_related("actor"))
         for share, run in zip(_shares(slots, waiting), waiting, strict=True):
             claims += _claim_of_run(worker_id, run, min(share, slots - len(claims)))
@@ -186,9 +189,13 @@ class LostOne:
     recheck: str
 
 
-def take_rechecks(limit: int) -> list[LostOne]:
-    """Take lost invocations that are to be looked after. A worker that dies with one leaves it lost, as before."""
+def take_rechecks(worker_id: uuid.UUID, *, limit: int) -> list[LostOne]:
+    """Take lost invocations that are to be looked after; those of a worker that died meanwhile too.
+
+    The wish stays in the row until ``resolve_lost``: a worker killed in the middle of it must not leave it unanswered.
+    """
     asked = Invocation.objects.filter(status=Status.LOST).exclude(recheck=_literal("")).exclude(marker=None)
+    asked = asked.filter(Q(owner=None) | ~Q(owner__in=WorkerLease.objects.values("pk")))
     if not asked.order_by().exists():
         return []
     with transaction.atomic():
@@ -197,18 +204,22 @@ def take_rechecks(limit: int) -> list[LostOne]:
                 :limit
             ]
         )
-        Invocation.objects.filter(pk__in=[row[0] for row in rows]).update(recheck="")
+        Invocation.objects.filter(pk__in=[row[0] for row in rows]).update(owner=worker_id)
     return [LostOne(row[0], row[1], row[2], row[3], row[4], row[5]) for row in rows if row[2]]
 
 
-def resolve_lost(invocation_id: int, *, status: Status, reason: str, message: str) -> bool:
-    """Write what was found out about a lost invocation; False when it is no longer lost, or retention removed it."""
+def resolve_lost(worker_id: uuid.UUID, lost: LostOne, *, status: Status, reason: str, message: str) -> bool:
+    """Write what was found out about a lost invocation.
+
+    False when the question is no longer this worker's: it was asked anew meanwhile, or retention removed the row.
+    """
     with transaction.atomic():
-        row = Invocation.objects.select_related("run").filter(pk=invocation_id).first()
+        row = Invocation.objects.select_related("run").filter(pk=lost.invocation_id).first()
         if row is None:
             return False
-        written = Invocation.objects.filter(pk=invocation_id, status=Status.LOST).update(
-            status=status, reason=reason, message=message, revision=next_revision(row.run)
+        asked = Invocation.objects.filter(pk=row.pk, status=Status.LOST, owner=worker_id, recheck=lost.recheck)
+        written = asked.update(
+            status=status, reason=reason, message=message, recheck="", owner=None, revision=next_revision(row.run)
         )
         refresh_counts(row.run)
     return written == 1

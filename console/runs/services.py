@@ -244,7 +244,10 @@ def recheck(actor: User, *, run: Run, ordinal: int | None = None, stop: bool = F
     with transaction.atomic():
         rows = _stoppable(actor, run, ordinal).filter(status=Status.LOST).exclude(marker=None)
         concerned = Invocation.objects.filter(pk__in=rows.values("pk")).update(
-            recheck=Recheck.STOP if stop else Recheck.LOOK, revision=queue.next_revision(run)
+            # Without an owner: a look that is under way answers another question.
+            recheck=Recheck.STOP if stop else Recheck.LOOK,
+            owner=None,
+            revision=queue.next_revision(run),
         )
         record(actor, "run.recheck", f"run {run.pk}", ordinal=ordinal, stop=stop, concerned=concerned)
         transaction.on_commit(bus.ring)

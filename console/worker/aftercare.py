@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -26,20 +27,20 @@ GONE = "Nothing of it is running any more. How it ended was not seen: the comman
 STOPPED = "What was left of it was stopped; nothing of it is running any more."
 
 
-async def start_rechecks(tasks: asyncio.TaskGroup, pool: Pool, in_database: InDatabase) -> None:
+async def start_rechecks(tasks: asyncio.TaskGroup, pool: Pool, in_database: InDatabase, worker_id: uuid.UUID) -> None:
     """Start a task for each lost invocation that somebody, or a restarted worker, asked about."""
-    for lost in await in_database(queue.take_rechecks, AT_ONCE):
-        tasks.create_task(_recheck(lost, pool, in_database))
+    for lost in await in_database(queue.take_rechecks, worker_id, limit=AT_ONCE):
+        tasks.create_task(_recheck(lost, pool, in_database, worker_id))
 
 
-async def _recheck(lost: LostOne, pool: Pool, in_database: InDatabase) -> None:
+async def _recheck(lost: LostOne, pool: Pool, in_database: InDatabase, worker_id: uuid.UUID) -> None:
     target = await in_database(_target, lost)
     if target is None:
         found = Status.LOST, "instance_deleted", "The instance was deleted; what became of the command is not known."
     else:
         found = await _find_out(lost, target, pool)
     status, reason, message = found
-    await in_database(queue.resolve_lost, lost.invocation_id, status=status, reason=reason, message=message)
+    await in_database(queue.resolve_lost, worker_id, lost, status=status, reason=reason, message=message)
     bus.ring(bus.WEB)
 
 

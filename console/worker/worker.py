@@ -181,7 +181,7 @@ class Worker:
                 await self._in_database(self._learnt.save)
                 if self._run_id is None:
                     await checks.start_checks(side, self._pool, self._in_database)
-                    await aftercare.start_rechecks(side, self._pool, self._in_database)
+                    await aftercare.start_rechecks(side, self._pool, self._in_database, self.id)
                 await bell.changed(within_s=LOOK_AGAIN_S)
 
     async def _keep_lease(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.console import Console
 from tests.support.fleet import register
-from tests.support.processes import Part, prepared_console, start_web
+from tests.support.processes import Part, kill_workers, prepared_console, start_web
 from tests.support.sshd import Sshd, ordinary_user, running_sshd
 from tests.support.visitor import Records, Visitor
 
@@ -47,6 +47,15 @@ class Stage:
         """How often the command ran on each instance, in the run's order, as the instances say."""
         files = (notes / row["address"].rpartition(":")[0] for row in self.records.invocations(run))
         return [len(file.read_text().splitlines()) if file.exists() else 0 for file in files]
+
+
+@pytest.fixture(autouse=True)
+def _no_worker_outlives_its_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """One left by a test that failed would take the next one's work."""
+    yield
+    stage = request.node.funcargs.get("stage")
+    if stage is not None and not {"worker", "capped"} & set(request.fixturenames):
+        kill_workers(stage.console)
 
 
 @pytest.fixture(scope="session")

@@ -161,7 +161,7 @@ def test_racing_workers_never_share_an_invocation_nor_exceed_the_limit():
         lambda worker: queue.claim(worker, slots=10),
         queue.stops_wanted,
         queue.reap,
-        lambda _: queue.take_rechecks(10),
+        lambda worker: queue.take_rechecks(worker, limit=10),
     ],
     ids=["claim", "stops_wanted", "reap", "take_rechecks"],
 )
@@ -184,3 +184,12 @@ def test_what_workers_ask_all_the_time_never_reads_the_whole_history(look):
             plan = [row[3] for row in cursor.fetchall()]
         whole = [step for step in plan if re.match(r"SCAN (console_invocation|console_run|U0)", step)]
         assert all(re.search(r"INDEX (active|recheck)_invocations", step) for step in whole), (sql, plan)
+
+
+def test_a_worker_that_was_taken_for_dead_claims_nothing_until_it_enlists_again():
+    send(1)
+    worker = enlisted_worker()
+    WorkerLease.objects.filter(pk=worker).delete()
+    assert take(worker) == []
+    queue.enlist(worker)
+    assert len(take(worker)) == 1

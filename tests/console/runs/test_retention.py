@@ -1,3 +1,4 @@
+import uuid
 from datetime import timedelta
 
 import pytest
@@ -96,9 +97,9 @@ def test_what_somebody_asks_about_after_the_plan_is_kept(limits):
 
 def test_what_was_found_out_about_a_removed_invocation_is_dropped():
     run = ended_run(days_ago=2)
-    invocation = run.invocations.get()
+    lost = queue.LostOne(run.invocations.get().pk, None, uuid.uuid4(), None, "", "look")
     prune(days=1)
-    assert queue.resolve_lost(invocation.pk, status=Status.LOST, reason="ended_unseen", message="") is False
+    assert queue.resolve_lost(uuid.uuid4(), lost, status=Status.LOST, reason="ended_unseen", message="") is False
 
 
 # ------------------------------------------------------------------ by size

@@ -7,13 +7,15 @@ import pytest
 from django.utils import timezone
 
 from console.runs import queue, services
+from console.runs.models import WorkerLease
+from console.runs.status import Status
 from console.worker import aftercare
 from instances.access.models import Role
 from instances.access.rules import NotAllowed
 from instances.engine.local import LocalTransport
 from instances.engine.pool import Pool
 from tests.support import factories
-from tests.support.runs import send
+from tests.support.runs import enlisted_worker, send
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -44,8 +46,9 @@ async def look_after():
         return await asyncio.to_thread(lambda: call(*args, **kwargs))
 
     pool = Pool(lambda target: LocalTransport())
+    worker = await asyncio.to_thread(enlisted_worker)
     async with asyncio.TaskGroup() as tasks:
-        await aftercare.start_rechecks(tasks, pool, in_database)
+        await aftercare.start_rechecks(tasks, pool, in_database, worker)
     await pool.close()
 
 
@@ -77,8 +80,33 @@ def test_when_nothing_is_left_the_outcome_stays_unknown_and_says_so(lost):
 
 def test_asking_is_done_once(lost):
     services.recheck(lost.actor, run=lost)
-    assert len(queue.take_rechecks(10)) == 1
-    assert queue.take_rechecks(10) == []
+    first, second = enlisted_worker(), enlisted_worker()
+    assert len(queue.take_rechecks(first, limit=10)) == 1
+    assert queue.take_rechecks(first, limit=10) == queue.take_rechecks(second, limit=10) == []
+
+
+def test_what_a_worker_was_asked_and_died_over_another_takes_up(lost):
+    services.recheck(lost.actor, run=lost)
+    first, second = enlisted_worker(), enlisted_worker()
+    (asked,) = queue.take_rechecks(first, limit=10)
+    WorkerLease.objects.filter(pk=first).delete()
+    assert queue.take_rechecks(second, limit=10) == [asked]
+    found = {"status": Status.LOST, "reason": "ended_unseen", "message": ""}
+    assert not queue.resolve_lost(first, asked, **found)
+    assert queue.resolve_lost(second, asked, **found)
+    row = lost.invocations.get()
+    assert (row.reason, row.recheck, row.owner) == ("ended_unseen", "", None)
+
+
+def test_a_stop_asked_for_during_a_look_is_not_answered_by_the_look(lost):
+    services.recheck(lost.actor, run=lost)
+    worker = enlisted_worker()
+    (look,) = queue.take_rechecks(worker, limit=10)
+    services.recheck(lost.actor, run=lost, stop=True)
+    (stop,) = queue.take_rechecks(worker, limit=10)
+    assert stop.recheck == "stop"
+    assert not queue.resolve_lost(worker, look, status=Status.LOST, reason="still_running", message="")
+    assert queue.resolve_lost(worker, stop, status=Status.STOPPED, reason="stopped_later", message="")
 
 
 def test_only_lost_ones_are_looked_after(lost):
