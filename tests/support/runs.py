@@ -33,7 +33,10 @@ def send(count=1, *, actor=None, command="true", instances=None, **options) -> R
 def ended_run(count=1, *, output=b"hello\n", days_ago=0, **options) -> Run:
     """Return a run on ``count`` instances that has succeeded with this output on each, so long ago; at most 1,000."""
     run = send(count, max_concurrency=1000, **options)
-    journals = [journal_of(claim) for claim in queue.claim(enlisted_worker(), slots=count, run_id=run.pk)]
+    worker = enlisted_worker()
+    journals = [journal_of(claim) for claim in queue.claim(worker, slots=count, run_id=run.pk)]
+    # A worker left alive would be waited for.
+    queue.discharge(worker)
     for journal in journals:
         journal.set(Status.RUNNING, started_at=timezone.now())
         journal.write(OutputKind.STDOUT, output)
