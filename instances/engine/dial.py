@@ -6,6 +6,7 @@ import ipaddress
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any
 
 from instances.engine.errors import AddressDenied, AddressNotFound, ConnectionRefused, ConnectTimedOut, NoRoute
@@ -58,7 +59,12 @@ def is_denied(address: str, networks: tuple[str, ...]) -> bool:
     if ip.is_unspecified:
         # Linux connects 0.0.0.0 and :: to itself.
         ip = ipaddress.ip_address("127.0.0.1" if ip.version == 4 else "::1")
-    return any(ip in ipaddress.ip_network(network, strict=False) for network in networks)
+    return any(ip in _network(network) for network in networks)
+
+
+@lru_cache(maxsize=1024)
+def _network(network: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    return ipaddress.ip_network(network, strict=False)
 
 
 async def _resolve(address: str, port: int, resolver: Resolver) -> list[Address]:
