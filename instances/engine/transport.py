@@ -46,6 +46,8 @@ class Process(ABC):
 
     async def until(self, condition: Callable[[], bool], timeout_s: float | None) -> bool:
         """Wait until the condition holds, looking again after each change; return whether it does."""
+        if condition():
+            return True
         try:
             async with asyncio.timeout(timeout_s):
                 while not condition():
