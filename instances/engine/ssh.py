@@ -27,6 +27,7 @@ from instances.engine.errors import (
     ServerClosed,
     StartRefused,
 )
+from instances.engine.gather import Dialled
 from instances.engine.transport import Exit, Process
 from instances.engine.types import Auth, HostKey, KeyAuth, Sink, Stream, Target
 
@@ -98,7 +99,7 @@ class SSHTransport:
                 connection = await asyncssh.connect(
                     target.address,
                     target.port,
-                    sock=sock,
+                    tunnel=Dialled(sock, client.acknowledge),
                     client_factory=lambda: client,
                     login_timeout=self._login_s,
                     keepalive_interval=self._keepalive_s,
@@ -137,7 +138,6 @@ class SSHConnection:
         if self.is_closed:
             raise ConnectionLost(is_sent=False)
         process = _SSHProcess(self._client, sink, stdin)
-        asyncio.get_running_loop().call_soon(self._client.acknowledge)
         try:
             async with asyncio.timeout(START_S):
                 await self._connection.create_session(
@@ -187,16 +187,15 @@ class _Client(asyncssh.SSHClient):
 
     def begin_auth(self, username: str) -> None:
         self.is_signing_in = True
-        asyncio.get_running_loop().call_soon(self.acknowledge)
-
-    def auth_completed(self) -> None:
-        self.acknowledge()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_lost = True
 
     def acknowledge(self) -> None:
-        """Acknowledge at once what was received: sshd waits for it (Nagle) before it sends its next small packet."""
+        """Have the answer to what was just sent acknowledged at once.
+
+        sshd waits for that (Nagle) before it sends its next small packet, and sending makes the kernel slow to do it.
+        """
         if self.sock is not None and hasattr(socket, "TCP_QUICKACK"):
             try:
                 self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
@@ -262,9 +261,7 @@ class _Session(asyncssh.SSHClientSession[bytes]):
         self.channel = chan
         self._sink.attach(self._process)
         # The exec request leaves in this same step of the loop; stdin right behind it saves a round trip.
-        loop = asyncio.get_running_loop()
-        loop.call_soon(self._process.write, self._stdin)
-        loop.call_soon(self._client.acknowledge)
+        asyncio.get_running_loop().call_soon(self._process.write, self._stdin)
 
     def data_received(self, data: bytes, datatype: int | None) -> None:
         self._sink.write(Stream.STDOUT if datatype is None else Stream.STDERR, data)
