@@ -13,6 +13,7 @@ from django.utils import timezone
 from console import bus
 from console.members.models import User
 from console.runs import queue
+from console.runs.backend import execution_backend
 from console.runs.models import CommandType, Invocation, Recheck, Run
 from console.runs.status import ACTIVE, Status
 from instances.access import rules
@@ -84,7 +85,7 @@ def send_command(
                 count=len(instances),
                 **({"os_user": os_user} if os_user else {}),
             )
-            transaction.on_commit(lambda: backend_submit(run.pk))
+            transaction.on_commit(lambda: execution_backend().submit(run.pk))
     except IntegrityError:
         return Run.objects.get(actor=actor, request_key=request_key)
     return run
@@ -203,11 +204,6 @@ def _invocation(run: Run, ordinal: int, instance: Instance, refusal: tuple[str, 
         invocation.reason, invocation.message = refusal
         invocation.finished_at = timezone.now()
     return invocation
-
-
-def backend_submit(run_id: int) -> None:
-    """Tell the workers about a run. On one machine there is nothing to send: they see its rows."""
-    bus.ring()
 
 
 # ------------------------------------------------------------------ stop
