@@ -63,7 +63,7 @@ class Worker:
 
     async def run(self) -> None:
         """Work until ``drain`` is called and everything held has ended. Raises: whatever broke a side task."""
-        lease = queue.LeaseFile(self.id)
+        self._lease = queue.LeaseFile(self.id)
         await self._in_database(queue.enlist, self.id)
         try:
             await self._in_database(queue.reap, self.id)
@@ -79,7 +79,7 @@ class Worker:
             await self._pool.close()
             await self._in_database(queue.discharge, self.id)
             await self._in_database(_close_connection)
-            lease.release()
+            self._lease.release()
             self._database.shutdown()
 
     def _side_work(self, side: asyncio.TaskGroup) -> Iterator[Coroutine[Any, Any, None]]:
@@ -206,6 +206,9 @@ class Worker:
     async def _start_over(self) -> None:
         """This worker was taken for dead: its rows are somebody else's; enlist again under the same id."""
         logger.warning("This worker had been taken for dead; it goes on with new claims", extra={"action": "lease"})
+        # Whoever took it for dead removed the file, and a lock without its file proves nothing.
+        self._lease.release()
+        self._lease = queue.LeaseFile(self.id)
         await self._in_database(queue.enlist, self.id)
 
     async def _wait_for_the_last(self) -> None:

@@ -60,7 +60,8 @@ def test_workers_killed_at_any_moment_run_nothing_twice(stage, seed):
         worker.kill()
     worker = start_worker(stage.console)
     statuses = resolved(stage, run)
-    assert worker.end() == 0
+    # The others may have done all of it before this one was up.
+    assert worker.end() in {0, -signal.SIGTERM}
     ran = stage.times_ran(run, notes)
     assert max(ran) <= 1
     assert set(statuses) <= ENDS

@@ -73,14 +73,19 @@ def start_web(console: Console, **environment: str) -> Part:
 
 def start_worker(console: Console, **environment: str) -> Part:
     """Start a worker process alone; it claims as soon as it is up."""
-    return Part(console, "manage.py", "worker", **environment)
+    part = Part(console, "manage.py", "worker", **environment)
+    _workers.append(part)
+    return part
+
+
+_workers: list[Part] = []
 
 
 def kill_workers(console: Console) -> None:
     """End every worker of this console that still lives, at once."""
-    for pid in _parts_of(console):
-        if b"worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
-            os.kill(pid, signal.SIGKILL)
+    for part in _workers:
+        if part.is_alive and part.log.parent == console.folder:
+            part.kill()
 
 
 def resident_bytes(pid: int) -> int:

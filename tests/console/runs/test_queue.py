@@ -193,3 +193,16 @@ def test_a_worker_that_was_taken_for_dead_claims_nothing_until_it_enlists_again(
     assert take(worker) == []
     queue.enlist(worker)
     assert len(take(worker)) == 1
+
+
+def test_a_worker_that_enlists_again_with_a_new_lock_is_alive():
+    worker = enlisted_worker()
+    other = enlisted_worker()
+    WorkerLease.objects.filter(pk=worker).update(expires_ns=0)
+    queue.reap(other)
+    queue.enlist(worker)
+    # The file is gone, and with it the proof.
+    assert queue.is_dead(WorkerLease.objects.get(pk=worker))
+    lock = queue.LeaseFile(worker)
+    assert not queue.is_dead(WorkerLease.objects.get(pk=worker))
+    lock.release()
