@@ -18,3 +18,5 @@ startPanel();
 startRun();
 startKeys();
 startTicks();
+// What this page can do now; a robot that is quicker than the scripts waits for it.
+document.documentElement.dataset.scripts = "on";
