@@ -7,12 +7,14 @@ const OVERSCAN_ROWS = 40;
 /** Owns the scroll position of the element. onMove is called when a person scrolled, onFollow when following changed. */
 export class LogScroll {
   constructor({root, spacer, rows, onMove, onFollow}) {
-    Object.assign(this, {root, spacer, rows, onFollow, isFollowing: true});
+    Object.assign(this, {root, spacer, rows, onFollow, isFollowing: true, ownTop: NaN});
     this.rowHeight = parseFloat(getComputedStyle(root).lineHeight) || 18;
     root.addEventListener("scroll", () => {
-      // Our own scrolling must not be taken for a person's, or following would stop itself.
-      if (this.isOwn) return void (this.isOwn = false);
       const {scrollTop, clientHeight, scrollHeight} = root;
+      // Our own scrolling must not be taken for a person's, or following would stop itself. Told by the place: one event
+      // may stand for both, and a flag would swallow the person's.
+      if (Math.abs(scrollTop - this.ownTop) <= 1) return;
+      this.ownTop = NaN;
       this.follow(scrollTop + clientHeight >= scrollHeight - this.rowHeight * 1.5);
       onMove();
     }, {passive: true});
@@ -73,8 +75,8 @@ export class LogScroll {
   to(top) {
     const bounded = Math.max(0, Math.min(top, this.root.scrollHeight - this.root.clientHeight));
     if (Math.abs(this.root.scrollTop - bounded) <= 1) return;
-    this.isOwn = true;
     this.root.scrollTop = bounded;
+    this.ownTop = this.root.scrollTop;
   }
 
   /** Keep what is read where it is when rows appeared (or went) above it. */
