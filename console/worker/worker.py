@@ -152,14 +152,14 @@ class Worker:
                     allowed_exit_statuses=order.allowed_exit_statuses,
                     stop=stop,
                 )
-                error = await invoke(work, pool=self._pool, flush=self._writer.flush)
+                error = await invoke(work, pool=self._pool, flush=lambda: self._writer.flush(journal))
                 self._learnt.note(order.instance_id, error, credential_id=order.credential_id)
-            await self._writer.flush()
+            await self._writer.flush(journal)
         except Exception:
             # The last resort: one broken invocation must not take the others of this worker with it.
             logger.exception("An invocation broke", extra={"action": "invoke", "id": journal.invocation_id})
             preparation.give_up(journal)
-            await self._writer.flush()
+            await self._writer.flush(journal)
         finally:
             self._let_go(journal)
 

@@ -7,8 +7,9 @@ fence of the worker that owns the invocation.
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +18,7 @@ from django.utils import timezone
 
 from console import bus
 from console.runs import queue
-from console.runs.journal import WAITING_LIMIT_BYTES, Entry, Journal
+from console.runs.journal import ROW_BYTES, WAITING_LIMIT_BYTES, Entry, Journal
 from console.runs.models import Run
 from console.runs.status import NEXT
 
@@ -26,8 +27,12 @@ logger = logging.getLogger(__name__)
 GAP_S = 0.010
 # Uncommitted bytes of all invocations together; above it every instance that writes is paused.
 TOTAL_WAITING_BYTES = 64 * 1024 * 1024
+# One commit takes about this much output, shared out fairly: others' statuses do not wait behind a flood.
+COMMIT_BYTES = 4 * 1024 * 1024
 # SQLite takes 32,766 parameters a statement; fewer keep the time the GIL is held short.
 PARAMETERS = 16_000
+# Python keeps each prepared statement with the values last bound to it, so this much may stay for each size of one.
+STATEMENT_BYTES = 1024 * 1024
 RETRY_S = (0.1, 0.5, 1, 2, 5)
 
 # Every column the writer may change, in the order of the statement below.
@@ -49,23 +54,27 @@ class Writer:
         self._executor = executor
         self._dirty: dict[int, Journal] = {}
         self._wanted = asyncio.Event()
-        self._waiters: list[asyncio.Future[None]] = []
+        self._much = asyncio.Event()
+        self._waiters: list[tuple[Journal | None, asyncio.Future[None]]] = []
         self._waiting_bytes = 0
         self._paused: set[Journal] = set()
 
-    def changed(self, journal: Journal) -> None:
+    def changed(self, journal: Journal, more_bytes: int) -> None:
         """Note that a journal has something to commit; pauses it when too much waits in all."""
         self._dirty[journal.invocation_id] = journal
-        if self._waiting_bytes + journal.waiting_bytes > TOTAL_WAITING_BYTES:
+        self._waiting_bytes += more_bytes
+        if more_bytes and self._waiting_bytes > TOTAL_WAITING_BYTES:
             journal.pause()
-        if journal.waiting_bytes > WAITING_LIMIT_BYTES // 2:
+        if journal.is_paused:
             self._paused.add(journal)
+        if self._waiting_bytes >= COMMIT_BYTES:
+            self._much.set()
         self._wanted.set()
 
-    async def flush(self) -> None:
-        """Return when everything noted before this call is committed."""
+    async def flush(self, journal: Journal | None = None) -> None:
+        """Return when everything this journal, or every journal, has noted is committed."""
         waiter = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
+        self._waiters.append((journal, waiter))
         self._wanted.set()
         await waiter
 
@@ -75,31 +84,48 @@ class Writer:
         earliest = 0.0
         while True:
             await self._wanted.wait()
-            if not self._waiters and (gap := earliest - loop.time()) > 0:
-                await asyncio.sleep(gap)
+            if not self._waiters:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout_at(earliest):
+                        await self._much.wait()
             self._wanted.clear()
+            self._much.clear()
             await asyncio.shield(self._commit_what_waits())
             earliest = loop.time() + GAP_S
 
     async def _commit_what_waits(self) -> None:
-        journals, self._dirty = list(self._dirty.values()), {}
         waiters, self._waiters = self._waiters, []
-        taken = [(journal, journal.take()) for journal in journals if journal.has_something]
-        self._waiting_bytes = sum(entry.bytes_taken for _, entry in taken)
-        accepted: set[int] = set()
-        if taken:
-            accepted = await self._with_retries(lambda: commit(taken))
-        self._waiting_bytes = 0
+        taken = self._take()
+        accepted = await self._with_retries(lambda: commit(taken)) if taken else set()
         for journal, entry in taken:
+            self._waiting_bytes -= entry.bytes_taken
             journal.committed(entry, accepted=entry.invocation_id in accepted)
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        self._answer(waiters, {journal for journal, entry in taken if not entry.is_all})
         if taken:
             bus.ring(bus.WEB)
         self._resume()
 
+    def _take(self) -> list[tuple[Journal, Entry]]:
+        journals = [journal for journal in self._dirty.values() if journal.has_something]
+        share = COMMIT_BYTES // max(1, sum(journal.waiting_bytes > 0 for journal in journals))
+        taken = [(journal, journal.take(max(ROW_BYTES, share))) for journal in journals]
+        self._dirty = {journal.invocation_id: journal for journal, entry in taken if not entry.is_all}
+        if self._dirty:
+            self._much.set()
+            self._wanted.set()
+        return taken
+
+    def _answer(self, waiters: list[tuple[Journal | None, asyncio.Future[None]]], unfinished: set[Journal]) -> None:
+        for journal, waiter in waiters:
+            if journal in unfinished or (journal is None and unfinished):
+                self._waiters.append((journal, waiter))
+            elif not waiter.done():
+                waiter.set_result(None)
+
     def _resume(self) -> None:
+        """Read again from whoever has room; of a worker that is full, when half of it is."""
+        if self._waiting_bytes > TOTAL_WAITING_BYTES // 2:
+            return
         for journal in list(self._paused):
             if journal.waiting_bytes <= WAITING_LIMIT_BYTES // 2:
                 self._paused.discard(journal)
@@ -128,7 +154,7 @@ def commit(taken: Sequence[tuple[Journal, Entry]]) -> set[int]:
     2. Update the invocations whose fence is theirs and whose status may go on like this.
     3. Add the output rows of those, and only those.
     4. Recount the runs in which a status changed.
-    Side effects: six statements, whatever the number of entries (more only beyond ``PARAMETERS``).
+    Side effects: few statements, however many entries.
     """
     for journal, entry in taken:
         journal.fill(entry)
@@ -184,31 +210,41 @@ def _insert_output(entries: Sequence[Entry]) -> None:
     rows = (
         (entry.invocation_id, row.offset, int(row.kind), row.stream_offset, row.data, now)
         for entry in entries
-        for row in entry.rows
+        for row in entry.rows()
     )
     with connection.cursor() as cursor:
-        for part, params in _statements(rows, width=6):
+        for part, params in _statements(rows, width=6, size=lambda row: len(row[4])):
             cursor.execute(
                 f'INSERT INTO console_output (invocation_id, "offset", kind, stream_offset, data, at) VALUES {part}',  # noqa: S608
                 params,
             )
 
 
-def _statements(rows: Iterable[tuple[object, ...]], *, width: int) -> Iterable[tuple[str, list[Any]]]:
-    """Cut rows into multi-row statements.
+def _statements(
+    rows: Iterable[tuple[Any, ...]], *, width: int, size: Callable[[tuple[Any, ...]], int] = lambda row: 0
+) -> Iterator[tuple[str, list[Any]]]:
+    """Cut rows into multi-row statements, of at most about ``STATEMENT_BYTES`` each.
 
-    One statement for many rows: ``executemany`` hands over the GIL for every row, which was ten times slower.
+    Many rows for one statement: ``executemany`` hands over the GIL for every row, which was ten times slower.
     """
-    mark = "(" + ", ".join(["%s"] * width) + ")"
-    per_statement = max(1, PARAMETERS // width)
-    batch: list[tuple[object, ...]] = []
+    batch: list[tuple[Any, ...]] = []
+    batch_bytes = 0
     for row in rows:
         batch.append(row)
-        if len(batch) == per_statement:
-            yield ", ".join([mark] * len(batch)), [value for row in batch for value in row]
-            batch = []
-    if batch:
-        yield ", ".join([mark] * len(batch)), [value for row in batch for value in row]
+        batch_bytes += size(row)
+        if len(batch) == PARAMETERS // width or batch_bytes >= STATEMENT_BYTES:
+            yield from _in_powers_of_two(batch, width)
+            batch, batch_bytes = [], 0
+    yield from _in_powers_of_two(batch, width)
+
+
+def _in_powers_of_two(batch: list[tuple[Any, ...]], width: int) -> Iterator[tuple[str, list[Any]]]:
+    """Few lengths, so few statements to prepare and to keep: one for each length took the worker to 1.4 GB."""
+    mark = "(" + ", ".join(["%s"] * width) + ")"
+    while batch:
+        count = 1 << (len(batch).bit_length() - 1)
+        yield ", ".join([mark] * count), [value for row in batch[:count] for value in row]
+        batch = batch[count:]
 
 
 def _param(value: object) -> object:

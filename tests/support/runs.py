@@ -66,5 +66,5 @@ def journal_of(claim: queue.Claim, cap_bytes=64 * 1024 * 1024) -> Journal:
         run_id=claim.run_id,
         fence=claim.fence,
         cap_bytes=cap_bytes,
-        changed=lambda _: None,
+        changed=lambda _journal, _more: None,
     )

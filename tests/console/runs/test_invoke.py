@@ -28,7 +28,7 @@ class Unreachable:
 
 
 def work(stop):
-    journal = Journal(invocation_id=1, run_id=1, fence=1, cap_bytes=2**20, changed=lambda _: None)
+    journal = Journal(invocation_id=1, run_id=1, fence=1, cap_bytes=2**20, changed=lambda _journal, _more: None)
     target = Target("one", "one", "192.0.2.1", 22, None, ())
     return invoke.Work(journal, target, Command("true", invoke.new_marker()), frozenset({0}), stop)
 

@@ -24,7 +24,7 @@ class Brake:
 
 
 def journal(cap_bytes=64 * 1024 * 1024):
-    made = Journal(invocation_id=1, run_id=1, fence=1, cap_bytes=cap_bytes, changed=lambda _: None)
+    made = Journal(invocation_id=1, run_id=1, fence=1, cap_bytes=cap_bytes, changed=lambda _journal, _more: None)
     made.attach(Brake())
     return made
 
@@ -51,10 +51,10 @@ def test_rows_are_contiguous_and_hold_every_byte_in_order(written, commit_every)
     for number, (kind, data) in enumerate(written):
         source.write(kind, data)
         if number % commit_every == 0:
-            rows += drain(source).rows
+            rows += drain(source).rows()
     end(source)
     last = drain(source)
-    rows += last.rows
+    rows += last.rows()
     offsets = [row.offset for row in rows]
     assert offsets == [sum(row.length for row in rows[:i]) for i in range(len(rows))]
     for kind in (OUT, ERR):
@@ -73,8 +73,8 @@ def test_beyond_the_cap_the_tail_is_kept_and_the_rest_counted(written):
     end(source)
     entry = drain(source)
     sent = b"".join(written)
-    kept = b"".join(row.data for row in entry.rows if row.kind is not GAP)
-    dropped = sum(row.length for row in entry.rows if row.kind is GAP)
+    kept = b"".join(row.data for row in entry.rows() if row.kind is not GAP)
+    dropped = sum(row.length for row in entry.rows() if row.kind is GAP)
     assert len(kept) + dropped == len(sent)
     assert sent.startswith(kept[: min(50_000, len(kept))])
     assert sent.endswith(kept[50_000:])
@@ -88,7 +88,7 @@ def test_beyond_the_cap_the_tail_is_kept_and_the_rest_counted(written):
 def test_a_row_never_holds_more_than_its_limit():
     source = journal()
     source.write(OUT, b"x" * (3 * ROW_BYTES + 1))
-    assert [len(row.data) for row in drain(source).rows] == [ROW_BYTES] * 3 + [1]
+    assert [len(row.data) for row in drain(source).rows()] == [ROW_BYTES] * 3 + [1]
 
 
 def test_small_pieces_of_one_stream_share_a_row():
@@ -96,7 +96,7 @@ def test_small_pieces_of_one_stream_share_a_row():
     for _ in range(1000):
         source.write(OUT, b"x")
     source.write(ERR, b"y")
-    assert [(row.kind, len(row.data)) for row in drain(source).rows] == [(OUT, 1000), (ERR, 1)]
+    assert [(row.kind, len(row.data)) for row in drain(source).rows()] == [(OUT, 1000), (ERR, 1)]
 
 
 def test_reading_pauses_while_too_much_waits_for_a_commit():
@@ -110,14 +110,48 @@ def test_reading_pauses_while_too_much_waits_for_a_commit():
     assert not brake.is_paused
 
 
+def test_a_large_output_is_taken_in_parts_and_its_end_with_the_last():
+    source = journal()
+    source.set(Status.RUNNING)
+    for _ in range(3):
+        source.write(OUT, b"x" * ROW_BYTES)
+    source.finish(Status.SUCCEEDED, at=timezone.now())
+    entries = [source.take(ROW_BYTES) for _ in range(3)]
+    for entry in entries:
+        source.fill(entry)
+    assert [entry.is_all for entry in entries] == [False, False, True]
+    assert [entry.via for entry in entries] == ["", "", "running"]
+    assert [entry.columns["size"] // ROW_BYTES for entry in entries] == [1, 2, 3]
+    assert [row.offset // ROW_BYTES for entry in entries for row in entry.rows()] == [0, 1, 2]
+    assert entries[2].columns["sha256"] == hashlib.sha256(b"x" * 3 * ROW_BYTES).hexdigest()
+    assert not source.has_something
+
+
+@pytest.mark.parametrize("kinds", [[], [OUT], [ERR], [OUT, ERR], [ERR, OUT, ERR]])
+def test_each_stream_and_both_have_their_digest(kinds):
+    source = journal()
+    for kind in kinds:
+        source.write(kind, b"one")
+        source.write(kind, b"two")
+    end(source)
+    columns = drain(source).columns
+    both = b"onetwo" * len(kinds)
+    for name, data in (
+        ("", both),
+        ("stdout_", b"onetwo" * kinds.count(OUT)),
+        ("stderr_", b"onetwo" * kinds.count(ERR)),
+    ):
+        assert columns[f"{name}sha256"] == hashlib.sha256(data).hexdigest()
+
+
 def test_a_commit_repeated_after_a_locked_database_gives_the_same_rows():
     source = journal()
     source.write(OUT, b"once")
     entry = source.take()
     source.fill(entry)
-    first, columns = list(entry.rows), dict(entry.columns)
+    first, columns = list(entry.rows()), dict(entry.columns)
     source.fill(entry)
-    assert (entry.rows, entry.columns) == (first, columns)
+    assert (list(entry.rows()), entry.columns) == (first, columns)
 
 
 def test_two_changes_between_commits_ask_for_the_first_transition():

@@ -1,9 +1,18 @@
+import asyncio
 import hashlib
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 
 import pytest
+from django.db import connection
+from django.db.models import Sum
+from django.db.models.functions import Length
 from django.utils import timezone
 
 from console.runs import output, queue
+from console.runs.journal import ROW_BYTES, Journal
 from console.runs.models import Invocation, Output, OutputKind
 from console.runs.status import Status
 from console.worker import writer
@@ -82,6 +91,100 @@ def test_the_statements_of_a_commit_do_not_grow_with_its_entries(django_assert_m
         assert len(commit(*journals)) == 200
     assert Invocation.objects.filter(status="succeeded").count() == 200
     assert Output.objects.count() == 400
+
+
+def test_output_of_any_size_needs_few_different_statements():
+    """Python keeps prepared statements and the values last bound to them: one for each length held a gigabyte."""
+    _, (journal,) = claimed()
+    statements = Counter()
+
+    def note(execute, sql, params, many, context):
+        if sql.startswith("INSERT INTO console_output"):
+            statements[sql] += 1
+            assert sum(len(value) for value in params if isinstance(value, bytes)) <= 2 * writer.STATEMENT_BYTES
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(note):
+        for rows in range(1, 40):
+            journal.write(OutputKind.STDOUT, b"x" * (rows * ROW_BYTES - 7))
+            assert commit(journal)
+    assert len(statements) <= 6
+    stored = Output.objects.filter(invocation=journal.invocation_id).aggregate(size=Sum(Length("data")))
+    assert stored["size"] == sum(rows * ROW_BYTES - 7 for rows in range(1, 40))
+
+
+class Brake:
+    is_on = False
+
+    def pause(self):
+        self.is_on = True
+
+    def resume(self):
+        self.is_on = False
+
+
+class Writing:
+    """A writer whose commits are counted, and wait while ``gate`` is clear."""
+
+    def __init__(self, monkeypatch):
+        self.gate, self.sizes = threading.Event(), []
+        self.gate.set()
+        self.writer = writer.Writer(ThreadPoolExecutor(1))
+        monkeypatch.setattr(writer, "commit", self.commit)
+        monkeypatch.setattr(writer.bus, "ring", lambda _: None)
+
+    @asynccontextmanager
+    async def going_on(self):
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(self.writer.run())
+            yield
+            running.cancel()
+
+    def commit(self, taken):
+        assert self.gate.wait(10)
+        self.sizes.append({entry.invocation_id: entry.bytes_taken for _, entry in taken})
+        return {entry.invocation_id for _, entry in taken}
+
+    def journal(self, number):
+        made = Journal(invocation_id=number, run_id=1, fence=1, cap_bytes=10**9, changed=self.writer.changed)
+        made.attach(Brake())
+        return made
+
+
+async def test_a_flood_shares_the_commits_with_others(monkeypatch):
+    writing = Writing(monkeypatch)
+    flood, neighbour = writing.journal(1), writing.journal(2)
+    for _ in range(100):
+        flood.write(OutputKind.STDOUT, b"x" * ROW_BYTES)
+    neighbour.write(OutputKind.STDOUT, b"done\n")
+    neighbour.set(Status.RUNNING)
+    async with writing.going_on():
+        await asyncio.wait_for(writing.writer.flush(neighbour), 5)
+        assert len(writing.sizes) == 1
+        assert flood.has_something
+        await asyncio.wait_for(writing.writer.flush(), 5)
+    assert sum(sizes.get(1, 0) for sizes in writing.sizes) == 100 * ROW_BYTES
+    assert max(sum(sizes.values()) for sizes in writing.sizes) <= writer.COMMIT_BYTES
+
+
+async def test_what_waits_is_bounded_for_all_instances_together(monkeypatch):
+    writing = Writing(monkeypatch)
+    writing.gate.clear()
+    journals = [writing.journal(number) for number in range(20)]
+    piece = b"x" * (1024 * 1024)
+    async with writing.going_on():
+        for _ in range(20):
+            for journal in journals:
+                if not journal.is_paused:
+                    journal.write(OutputKind.STDOUT, piece)
+            await asyncio.sleep(0)
+        assert all(journal.is_paused for journal in journals)
+        waiting = sum(journal.waiting_bytes for journal in journals)
+        assert writer.TOTAL_WAITING_BYTES < waiting <= writer.TOTAL_WAITING_BYTES + len(journals) * len(piece)
+        writing.gate.set()
+        await asyncio.wait_for(writing.writer.flush(), 10)
+        await asyncio.sleep(0)
+    assert not any(journal.is_paused for journal in journals)
 
 
 def test_reading_starts_anywhere_in_a_row():
