@@ -22,12 +22,17 @@ from django.db import connection
 WEB, WORKER = "web", "worker"
 WAKE_GROUP = "wake"
 LOOK_AGAIN_S = 0.3
-# Wake-ups to viewers are coalesced to this many per second, after a few at once: a run's first commits (claimed,
-# started, first output) come within milliseconds of each other, and the last of them is what people wait for.
-WAKES_PER_S = 20
+# Wake-ups to viewers are coalesced: all viewers of a process together are woken this often, each between 20 and 100
+# times a second. A few come at once: a run's first commits (claimed, started, first output) lie milliseconds apart,
+# and the last of them is what people wait for.
+WAKES_PER_S = 200
+WAKE_GAP_S = (0.010, 0.050)
 WAKES_AT_ONCE = 5
 # sun_path holds 108 bytes on Linux and 104 on macOS.
 _LONGEST_SOCKET_PATH = 100
+
+# The channels of this process's viewers.
+_viewers: set[str] = set()
 
 
 def ring(*listeners: str) -> None:
@@ -136,10 +141,15 @@ async def pass_on_to_viewers(bell: Bell) -> None:
         if not await bell.changed(within_s=5):
             continue
         await layer.group_send(WAKE_GROUP, {"type": "wake"})
-        now = loop.time()
-        left, at = min(WAKES_AT_ONCE, left + (now - at) * WAKES_PER_S) - 1, now
+        now, gap_s = loop.time(), _wake_gap_s()
+        left, at = min(WAKES_AT_ONCE, left + (now - at) / gap_s) - 1, now
         if left < 0:
-            await asyncio.sleep(-left / WAKES_PER_S)
+            await asyncio.sleep(-left * gap_s)
+
+
+def _wake_gap_s() -> float:
+    shortest, longest = WAKE_GAP_S
+    return min(longest, max(shortest, len(_viewers) / WAKES_PER_S))
 
 
 async def listen_for_wakes(channel_name: str) -> None:
@@ -147,11 +157,13 @@ async def listen_for_wakes(channel_name: str) -> None:
 
     Repeat it every few seconds: the in-memory layer removes a channel for good once one message to it expires.
     """
+    _viewers.add(channel_name)
     await get_channel_layer().group_add(WAKE_GROUP, channel_name)
 
 
 async def forget_wakes(channel_name: str) -> None:
     """Take a consumer's channel out of ``WAKE_GROUP``."""
+    _viewers.discard(channel_name)
     await get_channel_layer().group_discard(WAKE_GROUP, channel_name)
 
 

@@ -62,12 +62,18 @@ def claim(worker_id: uuid.UUID, *, slots: int, run_id: int | None = None) -> lis
         if not WorkerLease.objects.filter(pk=worker_id).exists():
             return []
         waiting = list(_waiting(run_id).order_by("pk").select_for_update(of=("self",)).select_related("actor"))
-        for share, run in zip(_shares(slots, waiting), waiting, strict=True):
-            claims += _claim_of_run(worker_id, run, min(share, slots - len(claims)))
-        # What one run's limits left unused goes to the others.
+        # Each an equal share, so that one large run does not keep a small one waiting.
+        fair = max(1, slots // max(1, len(waiting)))
+        may_take_more = []
         for run in waiting:
-            if len(claims) < slots:
-                claims += _claim_of_run(worker_id, run, slots - len(claims))
+            share = min(fair, slots - len(claims))
+            taken = _claim_of_run(worker_id, run, share)
+            claims += taken
+            if len(taken) == share:
+                may_take_more.append(run)
+        # What some runs left unused goes to the others.
+        for run in may_take_more:
+            claims += _claim_of_run(worker_id, run, slots - len(claims))
     return claims
 
 
@@ -76,12 +82,6 @@ def _waiting(run_id: int | None) -> QuerySet[Run]:
     going = Run.objects.filter(status__in=sorted(set(RunStatus) - ENDED_RUN))
     going = going if run_id is None else going.filter(pk=run_id)
     return going.filter(Exists(Invocation.objects.filter(run=OuterRef("pk"), status=Status.QUEUED)))
-
-
-def _shares(slots: int, waiting: list[Run]) -> list[int]:
-    """Divide the slots so that one large run does not keep a small one waiting."""
-    fair = max(1, slots // max(1, len(waiting)))
-    return [fair] * len(waiting)
 
 
 def _claim_of_run(worker_id: uuid.UUID, run: Run, slots: int) -> list[Claim]:
@@ -148,8 +148,9 @@ def _literal(value: str) -> RawSQL:
 
 def next_revision(run: Run) -> int:
     """Raise the run's revision inside the caller's transaction and return it."""
-    Run.objects.filter(pk=run.pk).update(revision=F("revision") + 1)
-    return int(Run.objects.values_list("revision", flat=True).get(pk=run.pk))
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE console_run SET revision = revision + 1 WHERE id = %s RETURNING revision", [run.pk])
+        return int(cursor.fetchone()[0])
 
 
 def refresh_counts(run: Run) -> None:

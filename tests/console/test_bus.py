@@ -1,5 +1,7 @@
 import asyncio
 
+import pytest
+
 from console import bus
 
 
@@ -31,9 +33,26 @@ async def passed_on(monkeypatch, seconds):
     raise AssertionError
 
 
+@pytest.fixture(autouse=True)
+def nobody_watches(monkeypatch):
+    monkeypatch.setattr(bus, "_viewers", set())
+
+
 async def test_the_first_few_wake_ups_are_passed_on_at_once(monkeypatch):
+    bus._viewers.update(map(str, range(1000)))
     assert await passed_on(monkeypatch, 0.04) >= bus.WAKES_AT_ONCE
 
 
-async def test_many_wake_ups_are_coalesced(monkeypatch):
-    assert await passed_on(monkeypatch, 0.5) <= bus.WAKES_AT_ONCE + 0.5 * bus.WAKES_PER_S + 1
+@pytest.mark.parametrize(("viewers", "per_s"), [(0, 100), (2, 100), (5, 40), (10, 20), (1000, 20)])
+async def test_wake_ups_are_coalesced_more_the_more_watch(monkeypatch, viewers, per_s):
+    bus._viewers.update(map(str, range(viewers)))
+    assert await passed_on(monkeypatch, 0.5) <= bus.WAKES_AT_ONCE + 0.5 * per_s + 1
+    assert bus._wake_gap_s() == pytest.approx(1 / per_s)
+
+
+async def test_a_viewer_counts_for_as_long_as_it_listens():
+    await bus.listen_for_wakes("one")
+    await bus.listen_for_wakes("one")
+    assert bus._viewers == {"one"}
+    await bus.forget_wakes("one")
+    assert not bus._viewers

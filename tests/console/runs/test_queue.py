@@ -33,6 +33,24 @@ def test_a_claim_takes_queued_invocations_in_order_under_a_new_fence():
     assert (run.status, run.counts) == ("running", {"connecting": 2, "queued": 1})
 
 
+def test_a_claim_raises_the_revision_of_each_run_once(django_assert_max_num_queries):
+    """Viewers draw anew for every revision; a second one that says nothing new doubled the claim."""
+    runs = [send(3), send(3)]
+    before = [run.revision for run in runs]
+    worker = enlisted_worker()
+    with django_assert_max_num_queries(24):
+        assert len(take(worker)) == 6
+    for run in runs:
+        run.refresh_from_db()
+    assert [run.revision for run in runs] == [revision + 1 for revision in before]
+
+
+def test_what_one_run_leaves_unused_goes_to_another():
+    send(10, max_concurrency=1)
+    send(10)
+    assert len(take(enlisted_worker(), slots=8)) == 8
+
+
 def test_no_more_are_active_than_the_run_allows():
     send(5, max_concurrency=2)
     worker = enlisted_worker()
