@@ -4,7 +4,6 @@ docs/reference/settings.md lists every variable; a test compares the two.
 """
 
 import ipaddress
-import math
 import os
 import secrets
 from dataclasses import dataclass
@@ -17,6 +16,9 @@ from django.core.exceptions import ImproperlyConfigured
 BASE_DIR = Path(__file__).resolve().parent.parent
 # A hundred years; 0 is how to say for ever.
 RETENTION_DAYS_LIMIT = 36_500
+# The kept tail has to fit, and something before it.
+LEAST_OUTPUT_CAP = 512 * 1024
+_YES, _NO = {"yes", "y", "true", "on", "ok", "1"}, {"no", "n", "false", "off", "0", ""}
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -50,7 +52,7 @@ def read() -> Env:
     """
     env = environ.Env()
     url = env.str("MUSTER_URL", "").rstrip("/")
-    hosts, origins = _hosts_and_origins(url, env.int("MUSTER_PORT", 8000))
+    hosts, origins = _hosts_and_origins(url, _number(env, "MUSTER_PORT", 8000, least=1, most=65_535))
     return Env(
         data=Path(env.str("MUSTER_DATA", str(BASE_DIR / "data"))).expanduser().resolve(),
         url=url or origins[0],
@@ -58,12 +60,12 @@ def read() -> Env:
         hosts=hosts,
         origins=origins,
         admin_password=env.str("MUSTER_ADMIN_PASSWORD", ""),
-        allow_localhost=env.bool("MUSTER_ALLOW_LOCALHOST", False),
-        output_cap=env.int("MUSTER_OUTPUT_CAP", 64 * 1024 * 1024),
-        retention_days=_from_0("MUSTER_RETENTION_DAYS", env.int("MUSTER_RETENTION_DAYS", 90), RETENTION_DAYS_LIMIT),
-        retention_bytes=_from_0("MUSTER_RETENTION_BYTES", env.int("MUSTER_RETENTION_BYTES", 10 * 1024**3)),
+        allow_localhost=_yes_or_no(env, "MUSTER_ALLOW_LOCALHOST"),
+        output_cap=_number(env, "MUSTER_OUTPUT_CAP", 64 * 1024 * 1024, least=LEAST_OUTPUT_CAP),
+        retention_days=_number(env, "MUSTER_RETENTION_DAYS", 90, most=RETENTION_DAYS_LIMIT),
+        retention_bytes=_number(env, "MUSTER_RETENTION_BYTES", 10 * 1024**3),
         denied_networks=_networks(env.list("MUSTER_DENIED_NETWORKS", default=["169.254.0.0/16", "fe80::/10"])),
-        workers=env.int("MUSTER_WORKERS", default_workers()),
+        workers=_number(env, "MUSTER_WORKERS", default_workers(), least=1),
     )
 
 
@@ -93,13 +95,23 @@ def _hosts_and_origins(url: str, port: int) -> tuple[tuple[str, ...], tuple[str,
     return (host,), (f"{parts.scheme}://{parts.netloc}",)
 
 
-def _from_0(name: str, value: int, most: float = math.inf) -> int:
-    # Below 0 days everything would be too old.
-    if not 0 <= value <= most:
+def _number(env: environ.Env, name: str, default: int, *, least: int = 0, most: int | None = None) -> int:
+    try:
+        value = int(env.str(name, str(default)))
+    except ValueError:
+        value = least - 1
+    if value < least or (most is not None and value > most):
         raise ImproperlyConfigured(
-            f"{name} must be 0 (no limit) or more{'' if most == math.inf else f', up to {most}'}."
+            f"{name} must be a whole number of {least} or more{'' if most is None else f', up to {most}'}."
         )
     return value
+
+
+def _yes_or_no(env: environ.Env, name: str) -> bool:
+    value = env.str(name, "no").strip().lower()
+    if value not in _YES | _NO:
+        raise ImproperlyConfigured(f"{name} must be yes or no.")
+    return value in _YES
 
 
 def _networks(values: list[str]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What holds for every answer: browsers keep none; refusals are 403, a database that does not answer is 503."""
+"""What holds for every answer: browsers keep none; HEAD is GET; refusals are 403, a database that is away is 503."""
 
 import logging
 from collections.abc import Callable
@@ -24,6 +24,19 @@ class NotKeptMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+
+class HeadMiddleware:
+    """HEAD is answered as GET is; the server leaves the body out (RFC 9110, section 9.3.2)."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        asked, request.method = request.method, "GET" if request.method == "HEAD" else request.method
+        response = self.get_response(request)
+        request.method = asked
         return response
 
 

@@ -112,6 +112,15 @@ def test_every_url_answers_with_the_headers(name, method, world, admin):
     check(response)
 
 
+@pytest.mark.parametrize("name", sorted({name for name, _ in EXPECTED}))
+def test_head_is_get_without_a_body(name, world, admin):
+    path = worlds.path_of(name, world)
+    asked, got = admin.head(path), admin.get(path)
+    assert asked.status_code == got.status_code
+    assert asked.headers.get("Location") == got.headers.get("Location")
+    assert b"".join(asked) == b""
+
+
 def broken(*_):
     raise RuntimeError(f"{SECRET} in a traceback")
 

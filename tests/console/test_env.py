@@ -1,0 +1,56 @@
+import subprocess
+import sys
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from console import env
+from tests.support.console import ROOT
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "field", "expected"),
+    [
+        ("MUSTER_OUTPUT_CAP", "1048576", "output_cap", 1024 * 1024),
+        ("MUSTER_RETENTION_DAYS", "0", "retention_days", 0),
+        ("MUSTER_WORKERS", "3", "workers", 3),
+        ("MUSTER_ALLOW_LOCALHOST", "1", "allow_localhost", True),
+        ("MUSTER_ALLOW_LOCALHOST", "Yes", "allow_localhost", True),
+        ("MUSTER_ALLOW_LOCALHOST", "off", "allow_localhost", False),
+        ("MUSTER_PORT", "8080", "origins", tuple(f"http://{name}:8080" for name in env.LOOPBACK_NAMES)),
+        ("MUSTER_URL", "https://console.example.com/", "hosts", ("console.example.com",)),
+        ("MUSTER_URL", "https://[::1]:8443", "origins", ("https://[::1]:8443",)),
+    ],
+)
+def test_a_setting_is_read(name, value, field, expected, monkeypatch):
+    monkeypatch.setenv(name, value)
+    assert getattr(env.read(), field) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MUSTER_OUTPUT_CAP", "64 MiB"),
+        ("MUSTER_OUTPUT_CAP", "1000"),
+        ("MUSTER_RETENTION_DAYS", "-1"),
+        ("MUSTER_RETENTION_DAYS", "36501"),
+        ("MUSTER_RETENTION_BYTES", "all"),
+        ("MUSTER_WORKERS", "0"),
+        ("MUSTER_PORT", "http"),
+        ("MUSTER_PORT", "65536"),
+        ("MUSTER_ALLOW_LOCALHOST", "maybe"),
+        ("MUSTER_URL", "console.example.com"),
+        ("MUSTER_DENIED_NETWORKS", "10.0.0.1/8/8"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named(name, value, monkeypatch):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ImproperlyConfigured, match=name):
+        env.read()
+
+
+def test_the_start_says_it_in_one_sentence(monkeypatch):
+    monkeypatch.setenv("MUSTER_WORKERS", "many")
+    done = subprocess.run([sys.executable, "manage.py", "serve"], cwd=ROOT, text=True, capture_output=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "Muster's settings cannot be used. MUSTER_WORKERS must be a whole number of 1 or more.\n"
