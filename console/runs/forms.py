@@ -39,6 +39,9 @@ class SendForm(forms.Form):
     timeout_s = forms.IntegerField(label="Time limit (s)", initial=600, required=False, min_value=1)
     max_concurrency = forms.IntegerField(initial=50, required=False, min_value=1)
     max_errors = forms.IntegerField(required=False, min_value=0)
+    stop_at_cap = forms.TypedChoiceField(
+        choices=[("", "goes on"), ("1", "is stopped")], coerce=bool, empty_value=None, required=False
+    )
     keep_name = forms.CharField(required=False, max_length=80)
     request_key = forms.CharField(max_length=64, widget=forms.HiddenInput, required=False)
     ids = forms.CharField(required=False, max_length=MAX_IDS_CHARACTERS, widget=forms.HiddenInput)
@@ -88,6 +91,7 @@ class SendForm(forms.Form):
             timeout_s=data["timeout_s"] or 600,
             max_concurrency=data["max_concurrency"] or 50,
             max_errors=data["max_errors"],
+            stop_at_cap=bool(data["stop_at_cap"]),
         )
 
     def instances(self) -> list[Instance]:

@@ -91,5 +91,6 @@ def as_initial(run: Run, *, ids: list[int]) -> dict[str, Any]:
         "timeout_s": run.timeout_s,
         "max_concurrency": run.max_concurrency,
         "max_errors": run.max_errors,
+        "stop_at_cap": "1" if run.stop_at_cap else "",
         "ids": ",".join(map(str, ids)),
     }

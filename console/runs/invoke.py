@@ -180,6 +180,8 @@ def verdict(
             return Status.CANCELLED, "stopped_before_start", NEVER_STARTED
         case Outcome.STOPPED if cause is StopCause.SHUTDOWN:
             return Status.STOPPED, "console_shutdown", "Stopped because the console shut down; nothing of it is left."
+        case Outcome.STOPPED if cause is StopCause.OUTPUT_CAP:
+            return Status.STOPPED, "output_cap", "Stopped because it wrote more than is kept; nothing of it is left."
         case Outcome.STOPPED:
             return Status.STOPPED, ended.reason, ended.message or "Stopped; nothing of it is left."
         case Outcome.LOST:

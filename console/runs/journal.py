@@ -91,7 +91,8 @@ class Journal:
     """Collects one invocation's output and changes between two commits.
 
     ``changed`` is called whenever there is something to commit, with how many bytes more wait for it. Raises nothing
-    from ``write``: output is never a reason for an invocation to fail.
+    from ``write``: output is never a reason for an invocation to fail. ``when_capped`` is called once, before the first
+    byte that is not kept.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class Journal:
         self.status: Status = Status.CONNECTING
         self.is_fenced_out = self.is_paused = False
         self.waiting_bytes = 0
+        self.when_capped: Callable[[], None] | None = None
         self._cap_bytes = cap_bytes
         self._changed = changed
         self._flow: Flow | None = None
@@ -155,6 +157,8 @@ class Journal:
         while self._tail_bytes - len(self._tail[0][1]) >= TAIL_BYTES:
             _, dropped = self._tail.popleft()
             self._tail_bytes -= len(dropped)
+            if not self._dropped and self.when_capped:
+                self.when_capped()
             self._dropped += len(dropped)
         if self._dropped - self._dropped_told >= TELL_DROPPED_BYTES:
             self._dropped_told = self._columns["dropped_bytes"] = self._dropped

@@ -45,6 +45,8 @@ class Run(models.Model):
     timeout_s = models.PositiveIntegerField(default=600)
     max_concurrency = models.PositiveIntegerField(default=50)
     max_errors = models.PositiveIntegerField(null=True, blank=True)
+    # Else it goes on beyond the output cap, and what is not kept is counted.
+    stop_at_cap = models.BooleanField(default=False)
     # Given by the form when it is drawn, so that a double click or a repeated POST makes one run.
     request_key = models.CharField(max_length=64)
     stop_requested_at = models.DateTimeField(null=True, blank=True)

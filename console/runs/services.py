@@ -42,7 +42,11 @@ class RunError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a command is sent. Units: ``timeout_s`` seconds; ``max_concurrency`` and ``max_errors`` instances."""
+    """How a command is sent. Units: ``timeout_s`` seconds; ``max_concurrency`` and ``max_errors`` instances.
+
+    ``stop_at_cap``: a command whose output exceeds MUSTER_OUTPUT_CAP is stopped; else it goes on, and what is not kept
+    is counted.
+    """
 
     command_type: str = CommandType.SHELL
     interpreter: str = ""
@@ -50,6 +54,7 @@ class Options:
     timeout_s: int = 600
     max_concurrency: int = 50
     max_errors: int | None = None
+    stop_at_cap: bool = False
 
 
 def send_command(
@@ -136,6 +141,7 @@ def _create(actor: User, instances: Sequence[Instance], command: str, request_ke
         timeout_s=options.timeout_s,
         max_concurrency=options.max_concurrency,
         max_errors=options.max_errors,
+        stop_at_cap=options.stop_at_cap,
         target_count=len(instances),
         revision=1,
     )

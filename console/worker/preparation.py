@@ -40,6 +40,7 @@ class Order:
     target: Target
     command: Command
     credential_id: int | None
+    stop_at_cap: bool = False
     allowed_exit_statuses: frozenset[int] = ALLOWED_EXIT_STATUSES
 
 
@@ -64,8 +65,15 @@ def prepare(claims: Sequence[Claim]) -> list[Order | Refusal]:
             orders.append(refusal)
         else:
             credential = owned.get(instance.pk)
-            command = command_of(run, new_marker())
-            orders.append(Order(instance.pk, targets[instance.pk], command, credential.pk if credential else None))
+            orders.append(
+                Order(
+                    instance_id=instance.pk,
+                    target=targets[instance.pk],
+                    command=command_of(run, new_marker()),
+                    credential_id=credential.pk if credential else None,
+                    stop_at_cap=run.stop_at_cap,
+                )
+            )
     return orders
 
 

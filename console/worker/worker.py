@@ -145,6 +145,8 @@ class Worker:
             elif stop.cause is not None:
                 finish_unstarted(journal)
             else:
+                if order.stop_at_cap:
+                    journal.when_capped = functools.partial(stop.request, StopCause.OUTPUT_CAP)
                 work = Work(
                     journal=journal,
                     target=order.target,

@@ -3,7 +3,8 @@ import {find, instances, isPlainClick, onAct, onContent, tabStore} from "./dom.j
 import {count, selected} from "./selection.js";
 
 const TARGET_FIELDS = ["ids", "query", "group", "by_query", "except_ids", "address", "expected_count"];
-const DRAFT_FIELDS = ["command", "interpreter", "working_directory", "timeout_s", "max_concurrency", "max_errors"];
+const OPTION_FIELDS = ["interpreter", "working_directory", "timeout_s", "max_concurrency", "max_errors", "stop_at_cap"];
+const DRAFT_FIELDS = ["command", ...OPTION_FIELDS];
 // A longer address is refused by servers on the way; then the server is asked by POST.
 const MAX_ADDRESS_CHARACTERS = 4000;
 

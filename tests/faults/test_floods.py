@@ -5,8 +5,9 @@ import hashlib
 import pytest
 
 from tests.support.processes import resident_bytes, start_worker
+from tests.support.sshd import marked_by
 from tests.support.until import until
-from tests.support.visitor import GAP
+from tests.support.visitor import GAP, marker_of
 
 CAP = 4 * 1024 * 1024
 TAIL = 256 * 1024
@@ -43,6 +44,20 @@ def test_a_flood_is_kept_to_its_cap_and_counted_to_the_byte(stage, capped):
         assert hashlib.sha256(stored).hexdigest() == row["sha256"]
         kinds = stage.records.rows("SELECT kind FROM console_output WHERE invocation_id = ?", row["id"])
         assert [kind[0] for kind in kinds].count(GAP) == 1
+
+
+def test_a_flood_that_is_to_stop_at_the_cap_is_stopped_and_nothing_of_it_is_left(stage, capped):
+    flood = "(trap '' TERM; yes) & yes"
+    run = stage.visitor.send(flood, stage.instances[:2], stop_at_cap="1")
+    within = stage.visitor.send(f"head -c {CAP // 2} /dev/zero", stage.instances[2:3], stop_at_cap="1")
+    for each in (run, within):
+        until(lambda each=each: stage.records.run(each)["finished_at"], 30)
+    for row in stage.records.invocations(run):
+        assert (row["status"], row["reason"]) == ("stopped", "output_cap")
+        assert "more than is kept" in row["message"]
+        assert row["dropped_bytes"] > 0
+        assert not marked_by("MUSTER_INVOCATION", marker_of(row))
+    assert [row["status"] for row in stage.records.invocations(within)] == ["succeeded"]
 
 
 def test_a_flood_on_stderr_alone_and_both_in_turn_end_in_order(stage, capped):

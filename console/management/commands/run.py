@@ -50,6 +50,9 @@ class Command(BaseCommand):
         parser.add_argument("--timeout", metavar="S", type=int, default=DEFAULTS.timeout_s)
         parser.add_argument("--max-concurrency", metavar="N", type=int, default=DEFAULTS.max_concurrency)
         parser.add_argument("--max-errors", metavar="N", type=int, default=None)
+        parser.add_argument(
+            "--stop-at-cap", action="store_true", help="Stop it where its output exceeds MUSTER_OUTPUT_CAP."
+        )
         parser.add_argument("--json", action="store_true", help="One JSON object per line.")
         parser.add_argument("--as", dest="user", metavar="USER", default="", help="Act as this member.")
 
@@ -80,6 +83,7 @@ def _send(actor: User, options: dict[str, Any]) -> Run:
             timeout_s=options["timeout"],
             max_concurrency=options["max_concurrency"],
             max_errors=options["max_errors"],
+            stop_at_cap=options["stop_at_cap"],
         ),
         os_user=os_user(),
     )

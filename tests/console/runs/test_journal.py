@@ -110,6 +110,18 @@ def test_reading_pauses_while_too_much_waits_for_a_commit():
     assert not brake.is_paused
 
 
+def test_the_first_byte_that_is_not_kept_is_told_once():
+    source = journal(cap_bytes=4 * TAIL_BYTES)
+    told = []
+    source.when_capped = lambda: told.append(source._dropped)
+    for _ in range(4):
+        source.write(OUT, b"x" * TAIL_BYTES)
+    assert told == []
+    for _ in range(4):
+        source.write(OUT, b"x" * TAIL_BYTES)
+    assert told == [0]
+
+
 def test_a_large_output_is_taken_in_parts_and_its_end_with_the_last():
     source = journal()
     source.set(Status.RUNNING)
