@@ -40,7 +40,7 @@ class SendForm(forms.Form):
     max_concurrency = forms.IntegerField(initial=50, required=False, min_value=1)
     max_errors = forms.IntegerField(required=False, min_value=0)
     stop_at_cap = forms.TypedChoiceField(
-        choices=[("", "goes on"), ("1", "is stopped")], coerce=bool, empty_value=None, required=False
+        choices=[("", "Go on"), ("1", "Stop")], coerce=bool, empty_value=None, required=False
     )
     keep_name = forms.CharField(required=False, max_length=80)
     request_key = forms.CharField(max_length=64, widget=forms.HiddenInput, required=False)
