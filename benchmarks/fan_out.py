@@ -6,6 +6,7 @@ import json
 import subprocess
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import rig
@@ -22,7 +23,7 @@ began = time.perf_counter()
 run = services.send_command(admin, instances=instances, command="true", request_key=f"k{{time.time()}}",
                             options=services.Options(max_concurrency={n}))
 while not run.finished_at:
-    time.sleep(0.005)
+    time.sleep(0.01)
     run.refresh_from_db()
 print(json.dumps([time.perf_counter() - began, run.counts]))
 """
@@ -45,7 +46,7 @@ def product(fleet: Fleet, n: int) -> dict[str, list[float]]:
 
 
 async def raw(fleet: Fleet, n: int) -> dict[str, list[float]]:
-    """Raw asyncssh in this one process, 100 handshakes at a time."""
+    """Seconds and CPU seconds of raw asyncssh in this one process, 100 handshakes at a time."""
     kept = []
     gate = asyncio.Semaphore(100)
 
@@ -59,14 +60,14 @@ async def raw(fleet: Fleet, n: int) -> dict[str, list[float]]:
         async with gate:
             await connection.run("true", check=True)
 
-    began = time.perf_counter()
-    await asyncio.gather(*map(cold, addresses(n)))
-    middle = time.perf_counter()
-    await asyncio.gather(*map(warm, kept))
-    ended = time.perf_counter()
+    clocks = [(time.perf_counter(), time.process_time())]
+    for step in (map(cold, addresses(n)), map(warm, kept)):
+        await asyncio.gather(*step)
+        clocks.append((time.perf_counter(), time.process_time()))
     for connection in kept:
         connection.abort()
-    return {"cold": [middle - began], "warm": [ended - middle]}
+    cold_s, warm_s = ([after - before for before, after in zip(*pair, strict=True)] for pair in pairwise(clocks))
+    return {"cold": cold_s, "warm": warm_s}
 
 
 def clush(fleet: Fleet, n: int) -> dict[str, list[float]]:
@@ -119,13 +120,14 @@ def measure(fleet: Fleet, sizes: list[int], repetitions: int) -> None:
 
 
 def _row(name: str, n: int, state: str, found: dict[tuple[str, str], list[float]]) -> str:
-    mine, other = found["muster", state], found["raw", state][0]
+    mine, (other, other_cpu_s) = found["muster", state], found["raw", state]
     peers = {way: found[way, state][0] for way in ("clush", "xargs") if (way, state) in found}
     best = min(peers.values())
     return (
         f"| {name} | {n} | {state} | {mine[0]:.3f} | {other:.3f} | {peers['clush']:.2f} | "
         f"{peers.get('xargs', float('nan')):.2f} | {mine[0] / other:.2f} | {best / mine[0]:.1f} | "
-        f"{1000 * mine[1] / n:.2f} | {mine[2]:.0f} | {1000 * mine[3] / n:.2f} | {mine[4]:.0f} |"
+        f"{1000 * mine[1] / n:.2f} | {1000 * other_cpu_s / n:.2f} | {mine[2]:.0f} | "
+        f"{1000 * mine[3] / n:.2f} | {mine[4]:.0f} |"
     )
 
 
@@ -142,7 +144,7 @@ def main() -> None:
     rig.say_machine()
     say(
         "| target | N | pool | Muster s | raw asyncssh s | clush s | xargs ssh s | Muster / raw | best tool / Muster "
-        "| worker CPU ms/inst. | worker MB | web CPU ms/inst. | web MB |\n|" + "---|" * 13
+        "| worker CPU ms/inst. | raw CPU ms/inst. | worker MB | web CPU ms/inst. | web MB |\n|" + "---|" * 14
     )
     if options.light:
         with tempfile.TemporaryDirectory(prefix="muster-bench-") as name, rig.light(Path(name)) as fleet:

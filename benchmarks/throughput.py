@@ -3,10 +3,12 @@
 import argparse
 import asyncio
 import random
+import sqlite3
 import subprocess
 import tempfile
 import threading
 import time
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -27,7 +29,7 @@ def through_muster(muster: Product, command: str, n: int, *, watched: bool) -> t
 
     def ask() -> None:
         visitor = Visitor(muster.console)
-        while not over.is_set():
+        while not (answers and over.is_set()):
             began = time.perf_counter()
             assert visitor.get("/health/").status == 200
             answers.append(time.perf_counter() - began)
@@ -68,18 +70,40 @@ async def through_asyncssh(fleet: Fleet, command: str, megabytes: int) -> float:
         return megabytes / (time.perf_counter() - began)
 
 
+def into_sqlite(megabytes: int) -> float:
+    """MB per second of SQLite alone, set as the console sets it: what storing cannot exceed here."""
+    row = b"x" * 65536
+    with (
+        tempfile.TemporaryDirectory(prefix="muster-bench-") as name,
+        closing(sqlite3.connect(f"{name}/db")) as database,
+    ):
+        database.isolation_level = None
+        database.executescript("PRAGMA page_size=8192; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;")
+        database.execute("CREATE TABLE output (id INTEGER PRIMARY KEY, number INT UNIQUE, data BLOB)")
+        began = time.perf_counter()
+        for first in range(0, megabytes * 1_000_000 // len(row), 64):
+            database.execute("BEGIN IMMEDIATE")
+            for start in range(first, first + 64, 16):
+                values = [value for number in range(start, start + 16) for value in (number, row)]
+                database.execute(f"INSERT INTO output (number, data) VALUES {', '.join(['(?, ?)'] * 16)}", values)
+            database.execute("COMMIT")
+        return megabytes / (time.perf_counter() - began)
+
+
 def measure(fleet: Fleet, megabytes: int) -> None:
     """Print the rows of one target."""
     one = COMMANDS[fleet.name].format(megabytes=megabytes)
     ten = COMMANDS[fleet.name].format(megabytes=megabytes // 10)
     ssh = through_ssh(fleet, one, megabytes)
     raw = asyncio.run(through_asyncssh(fleet, one, megabytes))
+    stored = into_sqlite(megabytes)
     for name, command, n, watched in (("one", one, 1, False), ("one, watched", one, 1, True), ("ten", ten, 10, False)):
         with rig.product(fleet, n, MUSTER_OUTPUT_CAP=str(4 * 10**9)) as muster:
             speed, usage, answers = through_muster(muster, command, n, watched=watched)
         gigabytes, page_ms = megabytes / 1000, 1000 * quantile(answers, 0.99)
         say(
-            f"| {fleet.name} | {name} | {speed:.0f} | {raw:.0f} | {ssh:.0f} | {speed / raw:.2f} | {speed / ssh:.2f} "
+            f"| {fleet.name} | {name} | {speed:.0f} | {stored:.0f} | {raw:.0f} | {ssh:.0f} | {speed / stored:.2f} "
+            f"| {speed / ssh:.2f} "
             f"| {usage.cpu_s['worker'] / gigabytes:.1f} | {usage.peak_mb['worker']:.0f} | "
             f"{usage.cpu_s['web'] / gigabytes:.1f} | {usage.peak_mb['web']:.0f} | {page_ms:.0f} |"
         )
@@ -95,8 +119,10 @@ def main() -> None:
         options.megabytes = 20
     rig.say_machine()
     say(
-        "| target | instances | Muster MB/s | raw asyncssh MB/s | ssh MB/s | Muster / raw | Muster / ssh "
-        "| worker CPU s/GB | worker MB | web CPU s/GB | web MB | a page meanwhile, p99 ms |\n|" + "---|" * 12
+        "| target | instances | Muster MB/s | SQLite alone MB/s | raw asyncssh MB/s | ssh MB/s | Muster / SQLite "
+        "| Muster / ssh | worker CPU s/GB | worker MB | web CPU s/GB | web MB | a page meanwhile, p99 ms |\n|"
+        + "---|"
+        * 13
     )
     with tempfile.TemporaryDirectory(prefix="muster-bench-") as name, rig.light(Path(name)) as fleet:
         measure(fleet, options.megabytes)
