@@ -27,21 +27,22 @@ _POLLS_S = (0.03, 0.07, 0.1, 0.2, 0.4)
 
 _sweeps: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
-# Arguments: marker, pid or 0, its start time, signal or nothing, then pid:start of what was seen before.
+# Arguments: marker, pid or 0, its start time, signal or nothing, _TABLE, then pid:start of what was seen before.
 # The table comes before the signal: once a parent is gone its children cannot be told any more.
 # "same" is true for a pid that is gone: no pid is used again while a group of that number lives.
 _SWEEP = (
-    "m=$1; p=$2; t=$3; g=$4; shift 4; "
+    "m=$1; p=$2; t=$3; g=$4; k=$5; shift 5; "
     "same() { [ -r /proc/$1/stat ] || return 0; IFS= read -r l </proc/$1/stat 2>/dev/null || return 0; "
     "w=$2; f ${l##*) }; }; "
     'f() { shift 19; [ -z "$w" ] || [ "$w" = "$1" ]; }; '
     "if [ -r /proc/self/stat ]; then "
-    'a=$(grep -lsF "MUSTER_INVOCATION=$m" /proc/[0-9]*/environ); '
-    # pid state parent group session start, in one process: a name may hold spaces and brackets.
-    "sed -n -e "
-    '"s/^\\([0-9]*\\) (.*) \\([^ ]* [^ ]* [^ ]* [^ ]*\\) \\([^ ]* \\)\\{15\\}\\([^ ]*\\) .*/\\1 \\2 \\4/p" '
-    "/proc/[0-9]*/stat 2>/dev/null; "
-    'b=; for x in $a; do x=${x#/proc/}; x=${x%/environ}; b="$b $x"; done; '
+    # Names are made by printf: a pattern of paths looks at each file once more, and may be too long for a command.
+    'a=$(cd /proc && printf "%s/environ " [0-9]* | xargs grep -lsF "MUSTER_INVOCATION=$m"); '
+    'b=; for x in $a; do b="$b ${x%/environ}"; done; '
+    'c=; for x in "$@"; do c="$c ${x%:*}"; done; '
+    # Through grep: awk ends at the first file that is gone.
+    '(cd /proc && printf "%s/stat " [0-9]* | LC_ALL=C xargs grep -sh "") | '
+    'LC_ALL=C awk -v "session=$p" -v "wanted=$p$b$c" "$k" || exit 1; '
     "else "
     "ps -A -o pid= -o state= -o ppid= -o pgid= || exit 1; "
     "e=$(ps -axEww -o pid= -o command=) || exit 1; "
@@ -56,6 +57,19 @@ _SWEEP = (
     # A script's file stays behind when what would have taken it away was ended.
     'x=${TMPDIR:-/tmp}/muster.$m; if [ -z "$b" ] && [ -d "$x" ]; then rm -rf "$x"; fi; '
     "echo end"
+)
+# Of all processes only those that may be ours are printed (pid state parent group session start): the wanted ones,
+# those of the session, and what descends from either. A large machine has thousands.
+# A name is in brackets and may hold brackets, spaces and line ends; it is too short to hold all that follows it.
+_TABLE = (
+    '{ line = held $0; rest = line; sub(/.*\\) /, "", rest); '
+    'if (split(rest, field, " ") < 20) { held = line " "; next } '
+    'held = ""; pid = line + 0; parent[pid] = field[2]; '
+    'row[pid] = pid " " field[1] " " field[2] " " field[3] " " field[4] " " field[20]; '
+    "if (session > 1 && field[4] == session) ours[pid] } "
+    'END { count = split(wanted, pids, " "); for (i = 1; i <= count; i++) if (pids[i] > 1) ours[pids[i] + 0]; '
+    "do { more = 0; for (pid in parent) if ((parent[pid] + 0 in ours) && (pid in ours) == 0) { ours[pid]; more = 1 } } "
+    'while (more); for (pid in ours) if (pid in row) print row[pid]; print "table " NR }'
 )
 _ROW = re.compile(r"\s*(\d+) +(\S+) +(\d+) +(\d+)(?: +(\d+) +(\d+))?\s*")
 
@@ -100,16 +114,19 @@ class Snapshot:
         """
         rows: dict[int, Row] = {}
         marked: frozenset[int] | None = None
+        was_read = False
         lines = answer.splitlines()
         if not lines or lines[-1] != "end":
             raise ValueError("The answer is not complete.")
         for line in lines:
             if line.startswith("marked"):
                 marked = frozenset(int(pid) for pid in line.split()[1:])
+            elif line.startswith("table"):
+                was_read = int(line.split()[1]) > 0
             elif match := _ROW.fullmatch(line):
                 pid, state, parent, group, session, start = match.groups()
                 rows[int(pid)] = Row(int(pid), state, int(parent), int(group), int(session or group), start or "")
-        if marked is None or not rows:
+        if marked is None or not (rows or was_read):
             raise ValueError("The answer is not complete.")
         return cls(rows, marked)
 
@@ -134,7 +151,7 @@ class Tree:
         """
         pid, start = (self._started.pid, self._started.start_time) if self._started else (0, "")
         seen = " ".join(f"{number}:{begun}" for number, begun in self._seen.items())
-        request = f"exec /bin/sh -c '{_SWEEP}' sh {self._marker} {pid} '{start}' '{signal}' {seen}"
+        request = f"exec /bin/sh -c '{_SWEEP}' sh {self._marker} {pid} '{start}' '{signal}' '{_TABLE}' {seen}"
         async with _sweep_limit():
             answer = await ask(connection, request, timeout_s=LOOK_S)
         try:

@@ -26,7 +26,7 @@ def feed(exec_request: str, stdin: bytes, shell: str = "/bin/sh") -> subprocess.
     return subprocess.run([shell, "-c", exec_request], input=stdin, capture_output=True, timeout=20, check=False)
 
 
-@pytest.mark.parametrize("piece", [shells._MARK, shells._PREPARE, shells._RUN, stop._SWEEP])
+@pytest.mark.parametrize("piece", [shells._MARK, shells._PREPARE, shells._RUN, stop._SWEEP, stop._TABLE])
 def test_any_login_shell_passes_the_pieces_on_unchanged(piece: str) -> None:
     """csh reads ! and line ends inside quotes, fish reads two backslashes or one before a quote."""
     assert not re.search(r"['!\n]|\\\\|\\$", piece)

@@ -1,6 +1,7 @@
 """Stop on real machines, judged by the machine's own view of what runs there."""
 
 import asyncio
+import subprocess
 from time import monotonic
 from uuid import uuid4
 
@@ -8,7 +9,7 @@ import pytest
 
 from instances.engine.execute import execute
 from instances.engine.ssh import SSHTransport
-from instances.engine.stop import Row, Snapshot, Tree, look, stop_tree
+from instances.engine.stop import _TABLE, Row, Snapshot, Tree, look, stop_tree
 from instances.engine.types import Command, Outcome, Started, StopCause, StopSignal
 from tests.instances.engine.conftest import Bench, Going
 from tests.support.sshd import Sshd, marked_by
@@ -212,7 +213,52 @@ def test_a_dead_leaders_session_and_descendants_in_other_sessions_are_ours() -> 
     assert tree.living(snapshot) == {51: "8", 60: "9"}
 
 
-@pytest.mark.parametrize("answer", ["", "1 S 0 1 1 1\nmarked\n", "1 S 0 1 1 1\nend", "marked\nend\n", "no\n"])
+def table(stats: str, session: int = 0, wanted: str = "0") -> set[int]:
+    """What the machine's side prints of these lines of /proc/*/stat: the pids."""
+    words = ["awk", "-v", f"session={session}", "-v", f"wanted={wanted}", _TABLE]
+    said = subprocess.run(words, input=stats.encode("latin-1"), capture_output=True, check=True).stdout.decode()
+    found = Snapshot.read(said + "marked\nend").rows
+    assert all(row.start == "900" for row in found.values())
+    return set(found)
+
+
+def stat(pid: int, name: str, parent: int, session: int) -> str:
+    rest = "0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 900 2 3 4"
+    return f"{pid} ({name}) S {parent} {session} {session} {rest}\n"
+
+
+def test_the_machine_prints_only_what_may_be_ours() -> None:
+    stats = stat(1, "init", 0, 1) + stat(2, "kthreadd", 0, 0) + stat(50, "sh", 1, 50) + stat(51, "sleep", 50, 50)
+    stats += stat(60, "left the session", 51, 60) + stat(61, "its child", 60, 60) + stat(70, "seen before", 1, 70)
+    stats += stat(71, "its child", 70, 70) + stat(80, "somebody's", 1, 80)
+    assert table(stats, session=50) == {50, 51, 60, 61}
+    assert table(stats, session=50, wanted="50 70") == {50, 51, 60, 61, 70, 71}
+    assert table(stats, wanted="0 80") == {80}
+    assert table(stats) == set()
+
+
+@pytest.mark.parametrize("name", ["a b", ") S 1 1 1", "a\nb", "\n1 (x) S 1 1", "\xff\xfe", "((", "))", "\n\n"])
+def test_no_name_hides_a_process(name: str) -> None:
+    stats = stat(10, "sh", 1, 10) + stat(50, name, 1, 50) + stat(51, name, 50, 50) + stat(90, "sh", 1, 90)
+    assert table(stats, session=50) == {50, 51}
+    assert table(stats, session=90) == {90}
+
+
+async def test_a_process_with_a_line_end_in_its_name_is_stopped(bench: Bench) -> None:
+    text = """#!/usr/bin/env python3
+import ctypes, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+ctypes.CDLL(None).prctl(15, b"a\\nb)", 0, 0, 0)
+print("ready", flush=True)
+time.sleep(300)
+"""
+    ended, going = await bench.stopped_after(text, is_ready)
+    assert (ended.outcome, left_of(going)) == (Outcome.STOPPED, [])
+
+
+@pytest.mark.parametrize(
+    "answer", ["", "table 0\nmarked\nend\n", "1 S 0 1 1 1\nmarked\n", "1 S 0 1 1 1\nend", "marked\nend\n", "no\n"]
+)
 def test_half_an_answer_is_never_a_clean_machine(answer: str) -> None:
     with pytest.raises(ValueError, match="not complete"):
         Snapshot.read(answer)
