@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -20,18 +21,22 @@ from instances.access.rules import NotAllowed
 logger = logging.getLogger(__name__)
 
 # Close codes of ours; a page reconnects after 4408, not after the others.
-SIGNED_OUT, NOT_ALLOWED, TOO_SLOW, TOO_MUCH = 4401, 4403, 4408, 4429
+SIGNED_OUT, NOT_ALLOWED, TOO_SLOW, TOO_MUCH, TOO_MANY = 4401, 4403, 4408, 4429, 4430
 LOOK_AGAIN_S = 1.0
 # Whoever loses a right sees nothing more after 5 s; this leaves a second for the database.
 RECHECK_S = 4.0
 STATUS_GAP_S = 0.1
 OUTPUT_GAP_S = 0.05
+OUTPUT_FIRST_S = 0.01
 ACK_WITHIN_S = 30.0
 MAX_MESSAGE_BYTES = 64 * 1024
 MESSAGES_PER_S = 200
+# A page has one; this process's of one person.
+SOCKETS_PER_USER = 20
 NO_SUCH_RUN = "There is no such run."
 
 # Reading for viewers has threads of its own, so that pages are not kept waiting by output.
+_sockets: Counter[int] = Counter()
 _readers = ThreadPoolExecutor(2, thread_name_prefix="viewers")
 
 
@@ -46,7 +51,7 @@ class Over(Exception):
 class ViewerConsumer(AsyncWebsocketConsumer):
     """A viewer: says what it looks at, is sent what changes.
 
-    Everything is sent by one pump task, never while handling a message: a Stop must not wait behind output that a
+    Everything is sent by tasks of its own, never while handling a message: a Stop must not wait behind output that a
     slow browser has not taken yet.
     """
 
@@ -60,17 +65,24 @@ class ViewerConsumer(AsyncWebsocketConsumer):
             await self.accept()
             await self._end(SIGNED_OUT)
             return
+        if _sockets[self.user.pk] >= SOCKETS_PER_USER:
+            await self.accept()
+            await self._end(TOO_MANY)
+            return
         self._watching: viewing.Watching | None = None
         self._opened: viewing.Opened | None = None
         self._channel = 0
         self._outbox: list[dict[str, Any]] = []
-        self._wake = asyncio.Event()
+        # One for output, one for status.
+        self._wakes = (asyncio.Event(), asyncio.Event())
         self._status_from = 0.0
         self._messages = 0
         self._last_ack = asyncio.get_running_loop().time()
         await bus.listen_for_wakes(self.channel_name)
         await self.accept()
         self._pump_task = asyncio.get_running_loop().create_task(self._pump())
+        _sockets[self.user.pk] += 1
+        self._pump_task.add_done_callback(lambda _: _sockets.subtract([self.user.pk]))
 
     async def disconnect(self, code: int) -> None:
         """Stop sending."""
@@ -80,7 +92,11 @@ class ViewerConsumer(AsyncWebsocketConsumer):
 
     async def wake(self, event: dict[str, Any]) -> None:
         """Look again: something was committed."""
-        self._wake.set()
+        self._look_again()
+
+    def _look_again(self) -> None:
+        for event in self._wakes:
+            event.set()
 
     # ------------------------------------------------------------------ what the viewer says
 
@@ -107,7 +123,7 @@ class ViewerConsumer(AsyncWebsocketConsumer):
             self._say(type="error", message=NO_SUCH_RUN, code="gone")
         except NotAllowed as error:
             self._say(type="error", message=str(error))
-        self._wake.set()
+        self._look_again()
 
     async def _watch(self, message: dict[str, Any]) -> None:
         self._watching = viewing.Watching(
@@ -154,7 +170,8 @@ class ViewerConsumer(AsyncWebsocketConsumer):
     async def _pump(self) -> None:
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._send_news())
+                tasks.create_task(self._follow_output(self._wakes[0]))
+                tasks.create_task(self._follow_status(self._wakes[1]))
                 tasks.create_task(self._recheck())
         except* Over as over:
             await self._end(next(error.code for error in over.exceptions if isinstance(error, Over)))
@@ -166,26 +183,30 @@ class ViewerConsumer(AsyncWebsocketConsumer):
             logger.exception("A viewer's pump broke", extra={"action": "view"})
             await self._end(1011)
 
-    async def _send_news(self) -> None:
-        """Send answers and output at once, and the status at most every ``STATUS_GAP_S``."""
-        loop = asyncio.get_running_loop()
+    async def _follow_output(self, wake: asyncio.Event) -> None:
+        """Send answers and output at once; only a busy stream is gathered.
+
+        Apart from the status: drawing the rows of a page takes longer than a line may.
+        """
         while True:
             # What is committed from here on wakes again.
-            self._wake.clear()
-            more = await self._send_output()
+            wake.clear()
+            if await self._send_output():
+                await asyncio.sleep(OUTPUT_GAP_S if wake.is_set() else 0)
+            else:
+                await _next(wake, LOOK_AGAIN_S)
+
+    async def _follow_status(self, wake: asyncio.Event) -> None:
+        """Send the status at most every ``STATUS_GAP_S``."""
+        loop = asyncio.get_running_loop()
+        while True:
+            wake.clear()
             held_back_s = self._status_from - loop.time()
             if held_back_s <= 0 and await self._send_status():
                 self._status_from = loop.time() + STATUS_GAP_S
-            if more:
-                await asyncio.sleep(OUTPUT_GAP_S if self._wake.is_set() else 0)
-            else:
-                await self._next_wake(held_back_s if held_back_s > 0 else LOOK_AGAIN_S)
-
-    async def _next_wake(self, within_s: float) -> None:
-        """Wait for a wake-up, or until it is time to look without one."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within_s):
-                await self._wake.wait()
+            await _next(wake, held_back_s if held_back_s > 0 else LOOK_AGAIN_S)
+            # One thread computes at a time, and output is what people wait for.
+            await asyncio.sleep(OUTPUT_FIRST_S)
 
     async def _send_output(self) -> bool:
         """Send what the opened invocation has for this viewer; True when there may be more at once."""
@@ -226,8 +247,7 @@ class ViewerConsumer(AsyncWebsocketConsumer):
                 # Somebody who was locked out is told that, whichever look comes first.
                 raise Over(NOT_ALLOWED if await self._is_live() else SIGNED_OUT) from None
             self._watching = None
-            self._say(type="error", message=NO_SUCH_RUN, code="gone")
-            await self._send_outbox()
+            await self.send(text_data=json.dumps({"type": "error", "message": NO_SUCH_RUN, "code": "gone"}))
             return False
         if not frame or watching is not self._watching:
             return False
@@ -265,6 +285,13 @@ class ViewerConsumer(AsyncWebsocketConsumer):
 
     async def _read(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return await database_sync_to_async(call, thread_sensitive=False, executor=_readers)(*args, **kwargs)
+
+
+async def _next(wake: asyncio.Event, within_s: float) -> None:
+    """Wait for a wake-up, or until it is time to look without one."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            await wake.wait()
 
 
 def _parsed(text: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ const FINAL = {
   4401: ["You are signed out.", SIGN_IN],
   4403: ["You may no longer see this run.", RELOAD],
   4429: ["This page asked for too much at once.", RELOAD],
+  4430: ["Too many pages are open under your name: close some.", RELOAD],
 };
 
 /** Return {text, remedy} for a close code. reconnectCodes: those after which htmx connects again by itself. */

@@ -269,6 +269,18 @@ async def test_a_message_after_the_end_of_the_session_is_not_obeyed(message, vie
     await socket.disconnect()
 
 
+async def test_a_person_has_so_many_sockets_and_no_more(viewer, world, monkeypatch):
+    monkeypatch.setattr(consumers, "SOCKETS_PER_USER", 2)
+    first, second = await viewer.look(), await viewer.look()
+    third = sockets.Socket(viewer.cookie)
+    await third.connect()
+    assert await third.hear_until_closed() == consumers.TOO_MANY
+    await first.disconnect()
+    await (await viewer.look()).disconnect()
+    await second.disconnect()
+    assert not +consumers._sockets
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("event", "code"), [("deactivated", consumers.SIGNED_OUT), ("role_taken", consumers.NOT_ALLOWED)]

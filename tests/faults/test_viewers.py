@@ -5,6 +5,7 @@ import hashlib
 import random
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from tests.support.processes import resident_bytes, start_web, start_worker
 from tests.support.until import until
@@ -97,3 +98,12 @@ async def test_a_viewer_that_reads_nothing_holds_nobody_up(stage, worker):
     finally:
         for socket in sockets:
             socket.transport.abort()
+
+
+@pytest.mark.slow
+async def test_a_message_that_is_too_long_ends_the_socket_before_it_is_held(stage, worker):
+    viewer = Viewer(stage.console, stage.visitor, 0, 0, random.Random(0))
+    async with viewer.connected() as socket:
+        await socket.send("x" * 2 * 1024 * 1024)
+        with pytest.raises(ConnectionClosed):
+            await socket.recv()

@@ -28,7 +28,7 @@ test("a page that was too slow, and a console that restarts, connect again", () 
 test("every code of the server has an answer of its own", () => {
   const unknown = closing(4999, reconnectCodes);
   assert.equal(unknown.remedy, RELOAD);
-  assert.deepEqual(Object.keys(CODES).sort(), ["NOT_ALLOWED", "SIGNED_OUT", "TOO_MUCH", "TOO_SLOW"]);
+  assert.deepEqual(Object.keys(CODES).sort(), ["NOT_ALLOWED", "SIGNED_OUT", "TOO_MANY", "TOO_MUCH", "TOO_SLOW"]);
   for (const code of Object.values(CODES)) assert.notEqual(closing(code, reconnectCodes).text, unknown.text);
 });
 
