@@ -7,7 +7,7 @@ import struct
 from dataclasses import dataclass, field
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from tests.support.console import Console
 from tests.support.visitor import Visitor
@@ -43,7 +43,7 @@ class Viewer:
                 async with self.connected() as socket:
                     self.connections += 1
                     await self._look(socket)
-            except (ConnectionClosed, OSError, InvalidStatus):
+            except (ConnectionClosed, OSError, InvalidHandshake):
                 await asyncio.sleep(self.chance.uniform(0.02, 0.3))
 
     def connected(self) -> connect:
