@@ -51,10 +51,12 @@ class Watching:
         Raises: Run.DoesNotExist when the run is gone or no longer visible.
         """
         run = services.visible_runs(self.user).get(pk=self.run_id)
-        is_new = self.opened != self.shown
+        # The viewer may open another one meanwhile: that is for the next call.
+        opened = self.opened
+        is_new = opened != self.shown
         if run.revision == self.revision and not is_new:
             return ""
-        view = run_view(self.user, run, status=self.status, page=self.page, opened=self.opened)
+        view = run_view(self.user, run, status=self.status, page=self.page, opened=opened)
         rows_changed = self.row_ids is not None and view.row_ids != self.row_ids
         changed = [] if rows_changed else [row for row in view.rows if row.revision > self.revision]
         context = {
@@ -62,11 +64,11 @@ class Watching:
             "rows_changed": rows_changed,
             "changed_rows": changed[:MAX_PARTIALS],
             # Before the viewer says what it has open, the first row is only a guess.
-            "opened_changed": self.opened is not None
+            "opened_changed": opened is not None
             and view.opened is not None
             and (is_new or view.opened.revision > self.revision),
         }
-        self.revision, self.row_ids, self.shown = run.revision, view.row_ids, self.opened
+        self.revision, self.row_ids, self.shown = run.revision, view.row_ids, opened
         return render_to_string("runs/_frame.html", context)
 
 

@@ -5,6 +5,7 @@ from channels.db import database_sync_to_async
 from channels.testing import WebsocketCommunicator
 
 from console.runs import consumers, queue, viewing
+from console.runs.presentation import run_view
 from instances.access.models import Grant, Role
 from tests.support import factories, runs
 
@@ -65,6 +66,21 @@ def test_what_is_open_is_not_guessed_from_the_page():
     look.opened = 3
     assert 'data-i="3"' in look.news()
     assert look.news() == ""
+
+
+@pytest.mark.django_db
+def test_what_is_opened_while_the_news_is_gathered_is_for_the_next_call(monkeypatch):
+    run = runs.send(2)
+    look = watched(run)
+
+    def opening(*args, **kwargs):
+        view = run_view(*args, **kwargs)
+        look.opened = 1
+        return view
+
+    monkeypatch.setattr(viewing, "run_view", opening)
+    assert 'hx-target="#run-opened"' not in look.news()
+    assert 'data-i="1"' in look.news()
 
 
 @pytest.mark.django_db(transaction=True)
