@@ -38,6 +38,7 @@ class Env:
     retention_bytes: int
     denied_networks: tuple[str, ...]
     workers: int
+    agent_socket: str
 
 
 def default_workers() -> int:
@@ -66,6 +67,7 @@ def read() -> Env:
         retention_bytes=_number(env, "MUSTER_RETENTION_BYTES", 10 * 1024**3),
         denied_networks=_networks(env.list("MUSTER_DENIED_NETWORKS", default=["169.254.0.0/16", "fe80::/10"])),
         workers=_number(env, "MUSTER_WORKERS", default_workers(), least=1),
+        agent_socket=env.str("MUSTER_AGENT_SOCKET", ""),
     )
 
 

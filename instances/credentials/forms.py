@@ -8,14 +8,21 @@ from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.core.files.uploadedfile import UploadedFile
 
 from instances.access.models import Group
-from instances.credentials import services
+from instances.credentials import agent, services
+from instances.credentials.entry import SECRET_LIMIT
 from instances.credentials.models import Credential, CredentialKind
 from instances.credentials.user_names import RULE, check_user_name
+from instances.engine.types import HostKey
 
 if TYPE_CHECKING:
     from console.members.models import User
 
 _PLAIN = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off"}
+_FIELDS_OF = {
+    CredentialKind.PASSWORD: ("password",),
+    CredentialKind.KEY: ("key", "key_file", "passphrase", "certificates"),
+    CredentialKind.AGENT: ("identities",),
+}
 _KEEP = "Empty: what is stored is kept."
 
 
@@ -51,7 +58,8 @@ class CredentialForm(forms.Form):
         label="Private key",
         required=False,
         strip=False,
-        help_text="OpenSSH or PEM form, such as ~/.ssh/id_ed25519. Paste it here, or choose its file.",
+        help_text="OpenSSH, PEM or PuTTY (.ppk) form. Paste it here, or choose its file. Several keys, one below the "
+        "other, are tried in order.",
         widget=_WriteOnlyText({**_PLAIN, "class": "mono", "rows": 6, "placeholder": "-----BEGIN … PRIVATE KEY-----"}),
     )
     key_file = forms.FileField(label="Private key file", required=False, allow_empty_file=True)
@@ -62,14 +70,30 @@ class CredentialForm(forms.Form):
         help_text="Only if the key is encrypted.",
         widget=forms.PasswordInput({"autocomplete": "new-password"}),
     )
+    certificates = forms.CharField(
+        label="Certificate",
+        required=False,
+        help_text="Only where a certificate authority signs keys: the line of id_…-cert.pub, one for each key.",
+        widget=forms.Textarea(
+            {**_PLAIN, "class": "mono", "rows": 3, "placeholder": "ssh-ed25519-cert-v01@openssh.com …"}
+        ),
+    )
+    identities = forms.MultipleChoiceField(
+        label="Keys of the ssh-agent",
+        required=False,
+        help_text="Only the chosen ones are ever offered, in the order of the agent. The agent is never forwarded.",
+        widget=forms.CheckboxSelectMultiple,
+    )
 
     def __init__(self, *args: Any, user: "User", credential: Credential | None = None, **kwargs: Any) -> None:
         if credential is not None:
-            kwargs["initial"] = {"name": credential.name, "user_name": credential.user_name}
+            kept = {name: getattr(credential, name) for name in ("name", "user_name", "certificates")}
+            kwargs["initial"] = kept | {"identities": credential.public_keys.splitlines()}
         super().__init__(*args, **kwargs)
         self.user, self.credential = user, credential
         if credential is not None:
             self._keep_kind(credential)
+        self._offer_identities()
 
     def clean_user_name(self) -> str:
         """Refuse names that could be read as anything else on the way."""
@@ -82,12 +106,12 @@ class CredentialForm(forms.Form):
         upload: UploadedFile | None = self.cleaned_data["key_file"]
         if upload is None:
             return ""
-        if (upload.size or 0) > services.SECRET_LIMIT:
+        if (upload.size or 0) > SECRET_LIMIT:
             raise ValidationError("This file is too long for a private key.")
         try:
             text: str = upload.read().decode()
         except UnicodeDecodeError:
-            raise ValidationError("This file is not a private key in OpenSSH or PEM form.") from None
+            raise ValidationError("This file is not a private key in OpenSSH, PEM or PuTTY form.") from None
         if not text.strip():
             raise ValidationError("This file is empty.")
         return text
@@ -102,39 +126,45 @@ class CredentialForm(forms.Form):
     def add(self) -> Credential | None:
         """Add the credential; None when the form is to be shown again."""
         return self._attempt(
-            lambda secret, passphrase: services.add_credential(
+            lambda entered: services.add_credential(
                 self.user,
                 name=self.cleaned_data["name"],
                 kind=self.cleaned_data["kind"],
                 user_name=self.cleaned_data["user_name"],
-                secret=secret,
-                passphrase=passphrase,
+                **entered,
             )
         )
 
     def change(self, credential: Credential) -> Credential | None:
         """Change the credential; None when the form is to be shown again."""
         return self._attempt(
-            lambda secret, passphrase: services.change_credential(
+            lambda entered: services.change_credential(
                 self.user,
                 credential=credential,
                 name=self.cleaned_data["name"],
                 user_name=self.cleaned_data["user_name"],
-                secret=secret,
-                passphrase=passphrase,
+                **entered,
             )
         )
 
-    def _attempt(self, service: Callable[[str, str], Credential]) -> Credential | None:
+    def _attempt(self, service: Callable[[dict[str, Any]], Credential]) -> Credential | None:
         if not self.is_bound or not self.is_valid():
             return None
-        data = self.cleaned_data
-        secret = (data["key"] if data["key"].strip() else data["key_file"]) if self._is_key else data["password"]
         try:
-            return service(secret, data["passphrase"] if self._is_key else "")
+            return service(self._entered())
         except ValidationError as error:
             self._show(error)
             return None
+
+    def _entered(self) -> dict[str, Any]:
+        """Return what was entered for the chosen kind; what the page hid of the other kinds is passed over."""
+        data = self.cleaned_data
+        if self._is_key:
+            secret = data["key"] if data["key"].strip() else data["key_file"]
+            return {"secret": secret, "passphrase": data["passphrase"], "certificates": data["certificates"]}
+        if self._kind == CredentialKind.AGENT:
+            return {"identities": tuple(data["identities"])}
+        return {"secret": data["password"]}
 
     def _show(self, error: ValidationError) -> None:
         places = error.message_dict if hasattr(error, "error_dict") else {NON_FIELD_ERRORS: error.messages}
@@ -144,13 +174,25 @@ class CredentialForm(forms.Form):
                 self.add_error(field if field in self.fields else None, message)
 
     @property
+    def _kind(self) -> str:
+        return str(self.credential.kind if self.credential else self.cleaned_data.get("kind"))
+
+    @property
     def _is_key(self) -> bool:
-        kind = self.credential.kind if self.credential else self.cleaned_data.get("kind")
-        return kind == CredentialKind.KEY
+        return self._kind == CredentialKind.KEY
+
+    def _offer_identities(self) -> None:
+        """Offer what the agent holds now, and what was chosen before although it is not held at the moment."""
+        held = {one.line: f"{one.comment or one.line.split()[0]} · {one.fingerprint}" for one in agent.identities()}
+        chosen = self.credential.public_keys.splitlines() if self.credential else []
+        if self.credential is None or self.credential.kind == CredentialKind.AGENT:
+            missing = {line: f"{HostKey.parse(line).fingerprint} (not in the agent now)" for line in chosen}
+            field = self.fields["identities"]
+            field.choices = list((missing | held).items())  # type: ignore[attr-defined]
 
     def _keep_kind(self, credential: Credential) -> None:
         del self.fields["kind"]
-        others = ("password",) if credential.kind == CredentialKind.KEY else ("key", "key_file", "passphrase")
+        others = (name for kind, names in _FIELDS_OF.items() if kind != credential.kind for name in names)
         for name in others:
             # Hidden by the page too; what is sent for them anyway is read and passed over.
             self.fields[name].disabled = True
@@ -159,12 +201,13 @@ class CredentialForm(forms.Form):
 
 
 class AttachForm(forms.Form):
-    """Chooses the credential of instances, or the default of a group; an empty choice takes it away."""
+    """Chooses the credential of instances, or the default of a group or of all; an empty choice takes it away."""
 
     credential = forms.ModelChoiceField(
-        Credential.objects.all(), required=False, empty_label="None of their own: the group's default"
+        Credential.objects.all(), required=False, empty_label="None of their own: the default"
     )
     group = forms.ModelChoiceField(Group.objects.all(), required=False)
+    everything = forms.BooleanField(required=False, widget=forms.HiddenInput)
     ids = forms.CharField(required=False, max_length=600_000, widget=forms.HiddenInput)
 
     def clean_ids(self) -> list[int]:
@@ -175,6 +218,6 @@ class AttachForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         """Refuse to do nothing in silence."""
         data = super().clean() or {}
-        if not self.errors and not data.get("ids") and not data.get("group"):
+        if not self.errors and not any(data.get(name) for name in ("ids", "group", "everything")):
             raise ValidationError("Select instances, or choose a group.")
         return data

@@ -1,12 +1,14 @@
 """Everything done with credentials: keep them, attach them, find the one for an instance, and open it to sign in.
 
-What a person entered wrongly is raised as Django's ValidationError, by field: name, user_name, secret, passphrase.
+What a person entered wrongly is raised as Django's ValidationError, by field; see entry.py.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, cast
 
 from django.apps import apps
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import F, QuerySet
@@ -16,17 +18,22 @@ from instances.access.models import Group
 from instances.access.rules import Action
 from instances.audit.services import record
 from instances.credentials import vault
+from instances.credentials.entry import (
+    Checked,
+    Entered,
+    check_change,
+    check_entered,
+    check_entered_user_name,
+    clean_name,
+)
 from instances.credentials.models import Credential, CredentialKind, CredentialSuspension, GroupCredential
-from instances.credentials.user_names import check_user_name
-from instances.engine.errors import KeyUnreadable, PassphraseWrong
-from instances.engine.ssh import check_key
-from instances.engine.types import Auth, KeyAuth, PasswordAuth
+from instances.engine.ssh_keys import public_line, split_keys
+from instances.engine.types import AgentAuth, Auth, KeyAuth, PasswordAuth
 
 if TYPE_CHECKING:
     from console.members.models import User
     from instances.inventory.models import Instance
 
-SECRET_LIMIT = 64 * 1024
 FAILURES_BEFORE_SUSPENSION = 2
 _BATCH = 5000
 
@@ -34,47 +41,50 @@ _BATCH = 5000
 # ------------------------------------------------------------------ keep
 
 
-def add_credential(
-    actor: "User", *, name: str, kind: str, user_name: str, secret: str, passphrase: str = ""
-) -> Credential:
-    """Keep a new credential, sealed. ``secret`` is the password, or the text of the private key.
+def add_credential(actor: "User", *, name: str, kind: str, user_name: str, **entered: Any) -> Credential:
+    """Keep a new credential, sealed. ``entered``: the fields of Entered.
 
     Raises: NotAllowed, ValidationError.
     """
     rules.require(actor, Action.MANAGE_CREDENTIALS)
-    name = _clean_name(name)
-    _check_user_name(user_name)
-    secret, fingerprint = _checked_secret(kind, secret, passphrase)
+    name = clean_name(name)
+    check_entered_user_name(user_name)
+    checked = check_entered(kind, Entered(**entered))
     with transaction.atomic():
         _free_name(name)
-        credential = Credential.objects.create(name=name, kind=kind, user_name=user_name, fingerprint=fingerprint)
-        sealed = _sealed(credential, secret, passphrase)
-        Credential.objects.filter(pk=credential.pk).update(**sealed)
-        record(actor, "add_credential", name, id=credential.pk, kind=kind, user_name=user_name, fingerprint=fingerprint)
+        credential = Credential.objects.create(name=name, kind=kind, user_name=user_name, **checked.columns)
+        Credential.objects.filter(pk=credential.pk).update(**_sealed(credential, checked))
+        record(
+            actor,
+            "add_credential",
+            name,
+            id=credential.pk,
+            kind=kind,
+            user_name=user_name,
+            fingerprint=credential.fingerprint,
+        )
     credential.refresh_from_db()
     return credential
 
 
 def change_credential(
-    actor: "User", *, credential: Credential, name: str, user_name: str, secret: str = "", passphrase: str = ""
+    actor: "User", *, credential: Credential, name: str, user_name: str, **entered: Any
 ) -> Credential:
     """Change a credential; an empty secret keeps the one that is there, and a passphrase comes with its key.
+
+    ``entered``: the fields of Entered. Certificates and identities always take the place of the former ones.
 
     A new version ends kept connections and lifts suspensions. Raises: NotAllowed, ValidationError.
     """
     rules.require(actor, Action.MANAGE_CREDENTIALS)
-    name = _clean_name(name)
-    _check_user_name(user_name)
-    if passphrase and not secret:
-        raise ValidationError({"passphrase": "A passphrase is stored with its key: enter the key again too."})
-    changed: dict[str, object] = {"name": name, "user_name": user_name}
-    if secret:
-        secret, changed["fingerprint"] = _checked_secret(credential.kind, secret, passphrase)
+    name = clean_name(name)
+    check_entered_user_name(user_name)
+    checked = check_change(credential.kind, Entered(**entered), public_lines_of(credential))
+    changed: dict[str, Any] = {"name": name, "user_name": user_name} | checked.columns
     with transaction.atomic():
         _free_name(name, except_for=credential)
-        if secret:
-            changed |= _sealed(credential, secret, passphrase)
-        if secret or user_name != credential.user_name:
+        changed |= _sealed(credential, checked)
+        if any(getattr(credential, column) != value for column, value in changed.items() if column != "name"):
             changed["version"] = credential.version + 1
         same = Credential.objects.filter(pk=credential.pk, version=credential.version)
         if not same.update(**changed):
@@ -87,7 +97,7 @@ def change_credential(
             former_name=credential.name,
             user_name=user_name,
             former_user_name=credential.user_name,
-            has_new_secret=bool(secret),
+            has_new_secret=bool(checked.secret),
             fingerprint=changed.get("fingerprint", credential.fingerprint),
         )
     credential.refresh_from_db()
@@ -141,6 +151,20 @@ def attach_to_group(actor: "User", *, credential: Credential | None, group: Grou
         record(actor, action, credential.name if credential else "", group=group.name)
 
 
+def make_default(actor: "User", *, credential: Credential | None) -> None:
+    """Make a credential the one for all instances without one of their own or their group; None leaves them without.
+
+    Raises: NotAllowed.
+    """
+    rules.require(actor, Action.MANAGE_CREDENTIALS)
+    with transaction.atomic():
+        Credential.objects.filter(is_default=True).update(is_default=False)
+        if credential is not None:
+            Credential.objects.filter(pk=credential.pk).update(is_default=True)
+        action = "detach_credential" if credential is None else "attach_credential"
+        record(actor, action, credential.name if credential else "", everything=True)
+
+
 def attachable(actor: "User", ids: Sequence[int]) -> list["Instance"]:
     """Return the instances with these ids whose credential the actor may choose, by name."""
     found: list[Instance] = []
@@ -159,21 +183,47 @@ def _instances() -> "QuerySet[Instance]":
 # ------------------------------------------------------------------ find and open
 
 
+class Source(StrEnum):
+    """Why an instance is signed in to with a credential, the most specific reason first."""
+
+    OWN = "own"
+    GROUP = "group"
+    DEFAULT = "default"
+    NONE = "none"
+
+
 def credential_for(instance: "Instance") -> Credential | None:
-    """Return the credential an instance is signed in to with: its own, else its group's default."""
+    """Return the credential an instance is signed in to with."""
     return credentials_for([instance])[instance.pk]
 
 
 def credentials_for(instances: Iterable["Instance"]) -> dict[int, Credential | None]:
-    """Return the credential of each instance by instance id. Side effects: two queries, however many instances."""
+    """Return the credential of each instance by instance id. Side effects: three queries, however many instances."""
+    return {pk: credential for pk, (credential, _) in choices_for(instances).items()}
+
+
+def choices_for(instances: Iterable["Instance"]) -> dict[int, tuple[Credential | None, Source]]:
+    """Return the credential of each instance by instance id, and why it is that one: own, group, default, none.
+
+    Side effects: three queries, however many instances.
+    """
     rows = list(instances)
     own = Credential.objects.in_bulk({row.credential_id for row in rows if row.credential_id})
     groups = {row.group_id for row in rows if row.group_id and row.credential_id not in own}
-    defaults = {
+    of_group = {
         default.group_id: default.credential
         for default in GroupCredential.objects.filter(group__in=groups).select_related("credential")
     }
-    return {row.pk: own.get(row.credential_id or 0) or defaults.get(row.group_id or 0) for row in rows}
+    default = Credential.objects.filter(is_default=True).first()
+    found: dict[int, tuple[Credential | None, Source]] = {}
+    for row in rows:
+        if row.credential_id in own:
+            found[row.pk] = own[row.credential_id], Source.OWN
+        elif row.group_id in of_group:
+            found[row.pk] = of_group[row.group_id], Source.GROUP
+        else:
+            found[row.pk] = default, Source.DEFAULT if default else Source.NONE
+    return found
 
 
 def auth_of(credential: Credential, user_name_override: str = "") -> Auth:
@@ -182,11 +232,23 @@ def auth_of(credential: Credential, user_name_override: str = "") -> Auth:
     Raises: VaultError when the stored secret does not open.
     """
     user = user_name_override or credential.user_name
+    if credential.kind == CredentialKind.AGENT:
+        return AgentAuth(user, settings.ENV.agent_socket, tuple(credential.public_keys.splitlines()))
     secret = _opened(credential, "secret", credential.sealed_secret)
     if credential.kind == CredentialKind.PASSWORD:
         return PasswordAuth(user, secret.decode())
-    passphrase = credential.sealed_passphrase
-    return KeyAuth(user, secret, _opened(credential, "passphrase", passphrase).decode() if passphrase else None)
+    return KeyAuth(user, secret, _passphrase(credential), credential.certificates)
+
+
+def public_lines_of(credential: Credential) -> tuple[str, ...]:
+    """Return the public half of each key of a credential; those kept by an earlier version are opened for it.
+
+    Raises: VaultError when the stored secret does not open.
+    """
+    if credential.public_keys or credential.kind != CredentialKind.KEY:
+        return tuple(credential.public_keys.splitlines())
+    secret = _opened(credential, "secret", credential.sealed_secret).decode()
+    return tuple(public_line(key, _passphrase(credential)) for key in split_keys(secret))
 
 
 # ------------------------------------------------------------------ refused credentials
@@ -261,21 +323,7 @@ def _suspensions() -> QuerySet[CredentialSuspension]:
     )
 
 
-# ------------------------------------------------------------------ validate and seal
-
-
-def _clean_name(name: str) -> str:
-    name = name.strip()
-    if not 1 <= len(name) <= 80 or not name.isprintable():
-        raise ValidationError({"name": "A name has 1 to 80 visible characters."})
-    return name
-
-
-def _check_user_name(user_name: str) -> None:
-    try:
-        check_user_name(user_name)
-    except ValidationError as error:
-        raise ValidationError({"user_name": error.messages}) from None
+# ------------------------------------------------------------------ seal
 
 
 def _free_name(name: str, *, except_for: Credential | None = None) -> None:
@@ -286,58 +334,22 @@ def _free_name(name: str, *, except_for: Credential | None = None) -> None:
         raise ValidationError({"name": "This name is taken. Choose another one."})
 
 
-def _checked_secret(kind: str, secret: str, passphrase: str) -> tuple[str, str]:
-    """Return the secret as it is kept, and the fingerprint of a key's public half."""
-    if len(secret) > SECRET_LIMIT or len(passphrase) > SECRET_LIMIT:
-        raise ValidationError({"secret": "This is too long for a password or a private key."})
-    if kind == CredentialKind.PASSWORD:
-        if passphrase:
-            raise ValidationError({"passphrase": "Only a private key has a passphrase."})
-        return _checked_password(secret), ""
-    if kind != CredentialKind.KEY:
-        raise ValidationError({"kind": "Choose a password or a private key."})
-    # Browsers submit text areas with CR LF; OpenSSH's and PEM's readers want the last line ended.
-    secret = secret.replace("\r\n", "\n").strip() + "\n"
-    return secret, _fingerprint(secret, passphrase)
-
-
-def _checked_password(secret: str) -> str:
-    if not secret:
-        raise ValidationError({"secret": "Enter the password."})
-    if any(character in secret for character in "\0\r\n"):
-        raise ValidationError({"secret": "A password is one line of text."})
-    return secret
-
-
-def _fingerprint(key: str, passphrase: str) -> str:
-    if not key.strip():
-        raise ValidationError({"secret": "Paste the private key, or choose its file."})
-    if key.startswith("PuTTY-User-Key-File"):
-        raise ValidationError(
-            {"secret": "This is PuTTY's own form. Convert it: puttygen key.ppk -O private-openssh -o key"}
-        )
-    if "PRIVATE KEY" not in key and key.startswith(("ssh-", "ecdsa-", "sk-", "---- BEGIN SSH2 PUBLIC")):
-        raise ValidationError({"secret": "This is the public half. The private one is in the file without .pub."})
-    try:
-        return check_key(key.encode(), passphrase or None)
-    except (PassphraseWrong, KeyUnreadable) as error:
-        # A PEM key opened with the wrong passphrase is noise, which the reader reports as an unreadable key.
-        is_noise = bool(passphrase) and "ENCRYPTED" in key
-        if isinstance(error, PassphraseWrong) or is_noise:
-            wrong, missing = "The passphrase does not open this key.", "This key is encrypted: enter its passphrase."
-            raise ValidationError({"passphrase": wrong if passphrase else missing}) from None
-        raise ValidationError(
-            {"secret": "This is not a private key in OpenSSH or PEM form, or a part of it is missing."}
-        ) from None
-
-
-def _sealed(credential: Credential, secret: str, passphrase: str) -> dict[str, bytes]:
+def _sealed(credential: Credential, checked: Checked) -> dict[str, bytes]:
+    if not checked.secret:
+        return {}
     return {
-        "sealed_secret": vault.seal(secret.encode(), owner=vault.owner_of(credential.pk, "secret")),
+        "sealed_secret": vault.seal(checked.secret.encode(), owner=vault.owner_of(credential.pk, "secret")),
         "sealed_passphrase": (
-            vault.seal(passphrase.encode(), owner=vault.owner_of(credential.pk, "passphrase")) if passphrase else b""
+            vault.seal(checked.passphrase.encode(), owner=vault.owner_of(credential.pk, "passphrase"))
+            if checked.passphrase
+            else b""
         ),
     }
+
+
+def _passphrase(credential: Credential) -> str | None:
+    sealed = credential.sealed_passphrase
+    return _opened(credential, "passphrase", sealed).decode() if sealed else None
 
 
 def _opened(credential: Credential, part: str, sealed: bytes | memoryview) -> bytes:

@@ -14,6 +14,7 @@ from instances.access.models import Group
 from instances.access.requests import SignedInRequest
 from instances.access.rules import Action
 from instances.credentials import services
+from instances.credentials.agent import has_agent
 from instances.credentials.forms import AttachForm, CredentialForm
 from instances.credentials.models import Credential
 from instances.next_page import next_page
@@ -45,7 +46,12 @@ def add_credential(request: SignedInRequest) -> HttpResponse:
     waiting = services.attachable(request.user, _ids(request.GET.getlist("instance")))
     added = form.add()
     if added is None:
-        return render(request, "credentials/form.html", {"form": form, "waiting": waiting}, status=_status(form))
+        return render(
+            request,
+            "credentials/form.html",
+            {"form": form, "waiting": waiting, "has_agent": has_agent()},
+            status=_status(form),
+        )
     if waiting:
         services.attach(request.user, credential=added, instances=waiting)
         messages.success(request, f"{added.name} was added and is used for {waiting[0].name} now.")
@@ -63,7 +69,7 @@ def edit_credential(request: SignedInRequest, credential_id: int) -> HttpRespons
     form = CredentialForm(request.POST or None, request.FILES or None, user=request.user, credential=credential)
     changed = form.change(credential)
     if changed is None:
-        context = {"form": form, "credential": credential, **_uses(credential)}
+        context = {"form": form, "credential": credential, "has_agent": has_agent(), **_uses(credential)}
         return render(request, "credentials/form.html", context, status=_status(form))
     messages.success(request, f"{changed.name} was changed.")
     return redirect("credentials")
@@ -83,7 +89,7 @@ def delete_credential(request: SignedInRequest, credential_id: int) -> HttpRespo
 
 @require_http_methods(["GET", "POST"])
 def attach_credential(request: SignedInRequest) -> HttpResponse:
-    """Give the selected instances (``ids``) a credential of their own, or a ``group`` its default."""
+    """Give the selected instances (``ids``) a credential of their own, or a ``group`` or ``everything`` its default."""
     rules.require(request.user, Action.MANAGE_CREDENTIALS)
     form = AttachForm(request.POST if request.method == "POST" else request.GET)
     is_valid = form.is_valid()
@@ -93,8 +99,10 @@ def attach_credential(request: SignedInRequest) -> HttpResponse:
     chosen, group = form.cleaned_data["credential"], form.cleaned_data["group"]
     if group is not None:
         services.attach_to_group(request.user, credential=chosen, group=group)
+    if form.cleaned_data["everything"]:
+        services.make_default(request.user, credential=chosen)
     services.attach(request.user, credential=chosen, instances=instances)
-    messages.success(request, _told(chosen, group, len(instances)))
+    messages.success(request, _told(chosen, _places(form, len(instances))))
     return redirect(next_page(request, "credentials"))
 
 
@@ -133,12 +141,19 @@ def _choose(request: HttpRequest, form: AttachForm, instances: "list[Instance]",
     return render(request, "credentials/attach.html", context, status=status)
 
 
-def _told(credential: Credential | None, group: Group | None, count: int) -> str:
+def _places(form: AttachForm, count: int) -> str:
+    group = form.cleaned_data["group"]
     places = [f"the group {group.name}"] if group is not None else []
+    if form.cleaned_data["everything"]:
+        places.append("all instances without another one")
     if count:
         places.append(f"{count} instance{'' if count == 1 else 's'}")
+    return " and ".join(places)
+
+
+def _told(credential: Credential | None, places: str) -> str:
     what = f"{credential.name} is now attached to" if credential else "No credential of its own any more:"
-    return f"{what} {' and '.join(places)}."
+    return f"{what} {places}."
 
 
 def _status(form: CredentialForm) -> int:

@@ -13,6 +13,8 @@ EngineError                    reason
 │   ├── CredentialsMissing     credentials_missing
 │   ├── PassphraseWrong        key_passphrase_wrong
 │   ├── KeyUnreadable          key_unreadable
+│   ├── CertificateRefused     certificate_refused
+│   ├── AgentUnavailable       auth_failed           nothing was offered, so it counts against no credential
 │   ├── HostKeyUnknown         host_key_unknown      .presented
 │   └── HostKeyChanged         host_key_changed      .presented
 ├── ConnectionLost             connection_lost       .is_sent
@@ -114,6 +116,19 @@ class KeyUnreadable(ConnectError):
     """The private key cannot be read: enter the credential again. The command did not run."""
 
     reason = "key_unreadable"
+
+
+class CertificateRefused(ConnectError):
+    """The certificate of this credential cannot be used: enter a new one. The command did not run."""
+
+    reason = "certificate_refused"
+
+
+class AgentUnavailable(ConnectError):
+    """The ssh-agent does not answer: check that it runs and MUSTER_AGENT_SOCKET. The command did not run."""
+
+    # Not AuthFailed: nothing was offered to the instance.
+    reason = "auth_failed"
 
 
 class HostKeyError(ConnectError):

@@ -1,14 +1,12 @@
-"""Owns SSH: the only file that imports asyncssh; one factory pins every option of it."""
+"""Owns SSH connections; one factory pins every option of asyncssh. What signs in on them is ssh_keys.py's."""
 
 import asyncio
-import hashlib
 import socket
-from collections import OrderedDict
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
-import asyncssh  # noqa: TID251  the one place
+import asyncssh  # noqa: TID251  the one place, with ssh_keys.py
 
 from instances.engine.algorithms import CIPHERS, KEX, MACS, SIGNATURES, host_key_algorithms
 from instances.engine.dial import CONNECT_S, Resolver, dial
@@ -21,27 +19,23 @@ from instances.engine.errors import (
     CredentialsMissing,
     HostKeyChanged,
     HostKeyUnknown,
-    KeyUnreadable,
-    PassphraseWrong,
     ProtocolFailed,
     ServerClosed,
     StartRefused,
 )
 from instances.engine.gather import Dialled
+from instances.engine.ssh_keys import sign_in
 from instances.engine.transport import Exit, Process
-from instances.engine.types import Auth, HostKey, KeyAuth, Sink, Stream, Target
+from instances.engine.types import HostKey, Sink, Stream, Target
 
 LOGIN_S = 20.0
 START_S = 20.0
 WINDOW_BYTES = 2 * 1024 * 1024
 KEEPALIVE_S = 15
 KEEPALIVE_COUNT = 3
-KEYS_KEPT = 256
 
 # At INFO asyncssh writes every command line into the log.
 asyncssh.set_log_level("WARNING")
-
-_keys: OrderedDict[bytes, asyncssh.SSHKey] = OrderedDict()
 
 
 class SSHTransport:
@@ -67,10 +61,10 @@ class SSHTransport:
         """
         if target.auth is None:
             raise CredentialsMissing
-        credentials = await _credentials(target.auth)
-        if not target.host_keys:
-            raise HostKeyUnknown(await self.presented_host_key(target))
-        return await self._open(target, credentials)
+        async with sign_in(target.auth) as credentials:
+            if not target.host_keys:
+                raise HostKeyUnknown(await self.presented_host_key(target))
+            return await self._open(target, credentials)
 
     async def presented_host_key(self, target: Target) -> HostKey:
         """Return the key the machine shows now; nobody signs in.
@@ -290,55 +284,6 @@ class _Session(asyncssh.SSHClientSession[bytes]):
         if exc is None:
             process.is_output_complete = True
         process.changed.set()
-
-
-def check_key(key: bytes, passphrase: str | None = None) -> str:
-    """Return the fingerprint of a private key, to show it before it is sealed.
-
-    Raises: PassphraseWrong, KeyUnreadable.
-    """
-    return HostKey.parse(_load(key, passphrase).export_public_key().decode()).fingerprint
-
-
-def _load(key: bytes, passphrase: str | None) -> asyncssh.SSHKey:
-    try:
-        return asyncssh.import_private_key(key, passphrase)
-    except asyncssh.KeyEncryptionError as error:
-        if "bcrypt" in str(error):
-            raise KeyUnreadable(
-                "This console needs the bcrypt package for such keys. The command did not run."
-            ) from None
-        raise PassphraseWrong from None
-    except asyncssh.KeyImportError as error:
-        # PEM keys with a wrong passphrase, and all keys without one, come as keys it cannot import.
-        is_sealed = "assphrase" in str(error) or "decrypt" in str(error)
-        raise (PassphraseWrong if is_sealed else KeyUnreadable) from None
-    except (ValueError, TypeError, UnicodeError):
-        raise KeyUnreadable from None
-
-
-async def _parsed(auth: KeyAuth) -> asyncssh.SSHKey:
-    """Return the key object; parsed once, and named by a hash so that no passphrase is kept."""
-    digest = hashlib.sha256()
-    for part in (auth.key, (auth.passphrase or "").encode(), b"\1" if auth.passphrase is not None else b"\0"):
-        digest.update(len(part).to_bytes(8, "big") + part)
-    name = digest.digest()
-    key = _keys.get(name)
-    if key is None:
-        # Opening an encrypted key is slow on purpose.
-        key = await asyncio.get_running_loop().run_in_executor(None, _load, auth.key, auth.passphrase)
-        _keys[name] = key
-        if len(_keys) > KEYS_KEPT:
-            _keys.popitem(last=False)
-    return key
-
-
-async def _credentials(auth: Auth) -> dict[str, Any]:
-    if isinstance(auth, KeyAuth):
-        return {"username": auth.user, "client_keys": [await _parsed(auth)], "preferred_auth": ["publickey"]}
-    # asyncssh answers one question that asks for a password, and only once.
-    methods = ["password", "keyboard-interactive"]
-    return {"username": auth.user, "password": auth.password, "preferred_auth": methods}
 
 
 @lru_cache(maxsize=65536)

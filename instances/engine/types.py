@@ -73,14 +73,28 @@ class PasswordAuth:
 
 @dataclass(frozen=True)
 class KeyAuth:
-    """Sign in with a private key in any OpenSSH or PEM form."""
+    """Sign in with private keys in OpenSSH, PEM or PuTTY form, one after the other in one text, tried in that order.
+
+    The passphrase opens those that are encrypted. ``certificates`` are lines like those of id_…-cert.pub; each is
+    offered before the key it is for.
+    """
 
     user: str
     key: bytes = field(repr=False)
     passphrase: str | None = field(default=None, repr=False)
+    certificates: str = ""
 
 
-Auth = PasswordAuth | KeyAuth
+@dataclass(frozen=True)
+class AgentAuth:
+    """Sign in with keys that an ssh-agent holds; ``identities`` are their public lines, and no other is offered."""
+
+    user: str
+    socket_path: str
+    identities: tuple[str, ...]
+
+
+Auth = PasswordAuth | KeyAuth | AgentAuth
 
 
 @dataclass(frozen=True)

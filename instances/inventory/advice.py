@@ -18,6 +18,7 @@ ADVICE: dict[str, str] = {
     "the console out. Correct the credential or choose another.",
     "key_passphrase_wrong": "Enter the passphrase of the private key again.",
     "key_unreadable": "The private key cannot be read. Paste it again, complete with its first and last line.",
+    "certificate_refused": "Enter a new certificate on the credential's page; its key can stay.",
     "host_key_unknown": "Compare the fingerprint with the one on the machine, then trust it under Host keys.",
     "host_key_changed": "The machine shows another key than the trusted one. After a reinstallation that is expected: "
     "compare the fingerprint, then accept it under Host keys. Otherwise somebody may be in between.",

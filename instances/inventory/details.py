@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from instances.credentials.models import Credential
-from instances.credentials.services import is_suspended
+from instances.credentials.services import choices_for, is_suspended
 from instances.host_keys.models import HostKey
 from instances.inventory.advice import advice_for
 from instances.inventory.models import Instance
@@ -19,7 +19,7 @@ FACT_LABELS = {
 
 @dataclass(frozen=True)
 class Details:
-    """An instance with its credential (``source``: own, group or none), host keys, facts, and advice.
+    """An instance with its credential (``source``: see credentials.Source), host keys, facts, and advice.
 
     ``is_suspended``: the credential was refused there so often that it is not offered until a person acts.
     """
@@ -35,9 +35,7 @@ class Details:
 
 def details_of(instance: Instance) -> Details:
     """Return what the page of an instance shows."""
-    default = getattr(instance.group, "default_credential", None)
-    credential = instance.credential or (default.credential if default else None)
-    source = "own" if instance.credential else "group" if default else "none"
+    credential, source = choices_for([instance])[instance.pk]
     facts = instance.facts if isinstance(instance.facts, dict) else {}
     return Details(
         instance=instance,

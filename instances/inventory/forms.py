@@ -40,7 +40,7 @@ class _GroupAndCredential(InventoryForm):
     credential = forms.ModelChoiceField(
         Credential.objects.all(),
         required=False,
-        empty_label="The group's default, if it has one",
+        empty_label="The default of its group, or of everything",
         help_text="What the console signs in with.",
     )
 

@@ -4,6 +4,7 @@ set -eu
 missing=""
 [ -x /usr/sbin/sshd ] || command -v sshd >/dev/null || missing="$missing openssh-server"
 [ -n "${CHROMIUM:-}" ] || command -v chromium >/dev/null || missing="$missing chromium"
+command -v puttygen >/dev/null || missing="$missing putty-tools"
 command -v node >/dev/null || missing="$missing nodejs"
 [ -n "$missing" ] || exit 0
 if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then

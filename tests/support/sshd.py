@@ -144,6 +144,11 @@ def ordinary_user(name: str, shell: str = "/bin/bash") -> Iterator[str]:
         _account("userdel", "-r", "-f", name, may_fail=True)
 
 
+def set_password(name: str, password: str) -> None:
+    """Give a user a password, as PAM and sshd check it; needs root."""
+    subprocess.run(["chpasswd"], input=f"{name}:{password}", text=True, check=True)
+
+
 def _account(*words: str, may_fail: bool = False) -> None:
     """Change the accounts of this machine; two processes cannot at once."""
     with Path(tempfile.gettempdir(), "muster-tests-accounts.lock").open("w") as lock:

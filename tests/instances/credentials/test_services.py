@@ -8,12 +8,13 @@ from instances.access.rules import NotAllowed
 from instances.audit.models import AuditEntry
 from instances.credentials import services
 from instances.credentials.models import Credential, CredentialSuspension, GroupCredential
-from instances.engine.types import KeyAuth, PasswordAuth
-from tests.instances.credentials.keys import PASSPHRASE, key_pair
+from instances.engine.types import AgentAuth, KeyAuth, PasswordAuth
+from tests.instances.credentials.keys import PASSPHRASE, certificate, key_pair
 from tests.support.factories import CredentialFactory, GroupFactory, InstanceFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 CANARY = "canary-91c4-never-shown"
+ENCRYPTED = [("ed25519", "RFC4716"), ("rsa", "PEM"), ("rsa", "PKCS8"), ("ed25519", "PPK2"), ("rsa", "PPK3")]
 
 
 @pytest.fixture
@@ -42,16 +43,21 @@ def test_a_password_comes_back_for_signing_in(administrator):
 @pytest.mark.parametrize(
     ("kind", "form"),
     # ssh-keygen writes ed25519 keys in OpenSSH's own form only.
-    [("ed25519", "RFC4716"), *((kind, form) for kind in ("rsa", "ecdsa") for form in ("RFC4716", "PEM", "PKCS8"))],
+    [
+        ("ed25519", "RFC4716"),
+        *((kind, form) for kind in ("rsa", "ecdsa") for form in ("RFC4716", "PEM", "PKCS8")),
+        *((kind, form) for kind in ("ed25519", "rsa", "ecdsa") for form in ("PPK2", "PPK3")),
+    ],
 )
 def test_a_key_is_kept_with_the_fingerprint_of_its_public_half(administrator, kind, form):
     pair = key_pair(kind, form=form)
     credential = add(administrator, kind="key", secret=pair.private)
     assert credential.fingerprint == pair.fingerprint
+    assert credential.public_keys.split() == pair.public.split()[:2]
     assert services.auth_of(credential) == KeyAuth("deploy", pair.private.encode(), None)
 
 
-@pytest.mark.parametrize(("kind", "form"), [("ed25519", "RFC4716"), ("rsa", "PEM"), ("rsa", "PKCS8")])
+@pytest.mark.parametrize(("kind", "form"), ENCRYPTED)
 def test_an_encrypted_key_is_kept_with_its_passphrase(administrator, kind, form):
     pair = key_pair(kind, form=form, passphrase=PASSPHRASE)
     credential = add(administrator, kind="key", secret=pair.private, passphrase=PASSPHRASE)
@@ -59,7 +65,7 @@ def test_an_encrypted_key_is_kept_with_its_passphrase(administrator, kind, form)
     assert services.auth_of(credential) == KeyAuth("deploy", pair.private.encode(), PASSPHRASE)
 
 
-@pytest.mark.parametrize(("kind", "form"), [("ed25519", "RFC4716"), ("rsa", "PEM"), ("rsa", "PKCS8")])
+@pytest.mark.parametrize(("kind", "form"), ENCRYPTED)
 @pytest.mark.parametrize(("passphrase", "told"), [("wrong", "does not open"), ("", "enter its passphrase")])
 def test_a_wrong_passphrase_is_told_beside_the_passphrase(administrator, kind, form, passphrase, told):
     pair = key_pair(kind, form=form, passphrase=PASSPHRASE)
@@ -81,12 +87,14 @@ def test_a_key_pasted_in_a_browser_is_kept_with_its_own_line_ends(administrator)
         ("", "Paste the private key"),
         ("  \n", "Paste the private key"),
         ("not a key", "not a private key"),
-        ("PuTTY-User-Key-File-3: ssh-ed25519\n…", "puttygen"),
+        ("PuTTY-User-Key-File-3: ssh-ed25519\n…", "PuTTY's versions 2 and 3"),
+        (key_pair(form="PPK3").private.replace("Comment: test", "Comment: other"), "a part of it is missing"),
+        ("".join(key_pair().private for _ in range(6)), "At most 5 keys"),
         (key_pair().public, "public half"),
         (key_pair().private[:200], "not a private key"),
         ("x" * 70_000, "too long"),
     ],
-    ids=["empty", "blank", "words", "PuTTY", "public half", "first part", "too long"],
+    ids=["empty", "blank", "words", "PuTTY", "changed PuTTY", "six", "public half", "first part", "too long"],
 )
 def test_what_is_no_private_key_is_refused_with_the_reason(administrator, secret, told):
     with pytest.raises(ValidationError) as error:
@@ -134,13 +142,80 @@ def test_a_name_is_given_once(administrator):
     assert "taken" in refused(error)["name"][0]
 
 
-def test_a_password_has_no_passphrase_and_a_kind_is_one_of_two(administrator):
+def test_a_password_has_no_passphrase_and_a_kind_is_one_of_three(administrator):
     with pytest.raises(ValidationError) as error:
         add(administrator, passphrase="x")
     assert "passphrase" in refused(error)
     with pytest.raises(ValidationError) as error:
-        add(administrator, kind="agent")
+        add(administrator, kind="token")
     assert "kind" in refused(error)
+
+
+def test_several_keys_are_kept_in_their_order(administrator):
+    pairs = [key_pair("rsa", form="PEM"), key_pair(), key_pair("ecdsa", form="PPK3")]
+    credential = add(administrator, kind="key", secret="\n".join(pair.private for pair in pairs))
+    assert credential.fingerprint.split() == [pair.fingerprint for pair in pairs]
+    assert services.public_lines_of(credential) == tuple(" ".join(pair.public.split()[:2]) for pair in pairs)
+
+
+def test_of_several_keys_the_wrong_one_is_named(administrator):
+    sealed = key_pair("rsa", form="PEM", passphrase=PASSPHRASE)
+    with pytest.raises(ValidationError) as error:
+        add(administrator, kind="key", secret=key_pair().private + sealed.private, passphrase="wrong")
+    assert refused(error)["passphrase"] == ["Key 2: The passphrase does not open this key."]
+
+
+def test_the_public_half_of_a_key_kept_earlier_is_found_again(administrator):
+    pair = key_pair("rsa", form="PEM", passphrase=PASSPHRASE)
+    credential = add(administrator, kind="key", secret=pair.private, passphrase=PASSPHRASE)
+    credential.public_keys = ""
+    assert services.public_lines_of(credential) == (" ".join(pair.public.split()[:2]),)
+
+
+# ------------------------------------------------------------------ certificates and agents
+
+
+def test_a_certificate_is_kept_with_its_key_and_renewed_without_it(administrator):
+    pair = key_pair()
+    first, second = certificate(pair.public), certificate(pair.public)
+    credential = add(administrator, kind="key", secret=pair.private, certificates=f" {first} \r\n\r\n")
+    assert services.auth_of(credential).certificates == first
+    credential = change(administrator, credential, certificates=second)
+    assert services.auth_of(credential) == KeyAuth("deploy", pair.private.encode(), None, second)
+    assert credential.version == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (key_pair().public, "cannot be read"),
+        ("words", "cannot be read"),
+        (certificate(key_pair("rsa").public), "for another key"),
+        (certificate(key_pair().public, valid="-2h:-1h"), "expired"),
+        (certificate(key_pair().public, valid="+1h:+2h"), "not yet valid"),
+        (certificate(key_pair().public, kind="host"), "it is a host's"),
+    ],
+    ids=["public key", "words", "another key", "expired", "early", "host"],
+)
+def test_a_certificate_of_no_use_is_told_beside_it(administrator, text, told):
+    with pytest.raises(ValidationError) as error:
+        add(administrator, kind="key", secret=key_pair().private, certificates=f"\n{text}")
+    assert told in refused(error)["certificates"][0]
+    assert "did not run" not in refused(error)["certificates"][0]
+
+
+def test_an_agents_keys_are_named_and_no_secret_is_kept(administrator, settings):
+    line = " ".join(key_pair().public.split()[:2])
+    credential = add(administrator, kind="agent", secret="", identities=(f"{line} comment",))
+    assert (bytes(credential.sealed_secret), credential.public_keys) == (b"", line)
+    assert services.auth_of(credential) == AgentAuth("deploy", settings.ENV.agent_socket, (line,))
+
+
+@pytest.mark.parametrize("identities", [(), ("no key",), (" ".join(key_pair().public.split()[:2]),) * 6])
+def test_an_agent_without_a_choice_of_keys_is_refused(administrator, identities):
+    with pytest.raises(ValidationError) as error:
+        add(administrator, kind="agent", secret="", identities=identities)
+    assert "identities" in refused(error)
 
 
 # ------------------------------------------------------------------ change
@@ -212,10 +287,26 @@ def test_the_most_specific_credential_wins(administrator, django_assert_num_quer
     instances = [inherits, has_own, lonely, elsewhere]
     for instance in instances:
         instance.refresh_from_db()
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):
         found = services.credentials_for(instances)
     assert found == {inherits.pk: default, has_own.pk: own, lonely.pk: None, elsewhere.pk: None}
     assert services.credential_for(has_own) == own
+
+
+def test_the_default_for_everything_comes_last_and_is_one(administrator, django_assert_num_queries):
+    own, group, first, everything = CredentialFactory.create_batch(4)
+    for credential in (first, everything):
+        services.make_default(administrator, credential=credential)
+    of_group = GroupFactory()
+    services.attach_to_group(administrator, credential=group, group=of_group)
+    rows = [InstanceFactory(credential=own, group=of_group), InstanceFactory(group=of_group), InstanceFactory()]
+    with django_assert_num_queries(3):
+        found = list(services.choices_for(rows).values())
+    assert found == [(own, "own"), (group, "group"), (everything, "default")]
+    services.make_default(administrator, credential=None)
+    assert services.choices_for(rows)[rows[2].pk] == (None, "none")
+    with pytest.raises(NotAllowed):
+        services.make_default(UserFactory(role=Role.OPERATOR), credential=own)
 
 
 def test_taking_the_own_credential_away_brings_the_groups_back(administrator):

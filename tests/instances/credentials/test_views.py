@@ -5,8 +5,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
 from instances.access.models import Role
-from instances.credentials import services
+from instances.credentials import agent, services
 from instances.credentials.models import Credential, GroupCredential
+from instances.engine.ssh_keys import Identity
 from tests.instances.credentials.keys import PASSPHRASE, key_pair
 from tests.support.factories import CredentialFactory, GroupFactory, InstanceFactory, UserFactory
 
@@ -48,6 +49,43 @@ def test_a_key_is_uploaded(client, administrator):
     upload = SimpleUploadedFile("id_ed25519", key_pair().private.encode())
     assert post_new(client, kind="key", key_file=upload).status_code == 302
     assert services.auth_of(Credential.objects.get()).key == key_pair().private.encode()
+
+
+def test_keys_of_an_agent_are_chosen_and_kept_while_it_is_away(client, administrator, monkeypatch):
+    lines = [" ".join(key_pair(kind).public.split()[:2]) for kind in ("ed25519", "rsa")]
+    monkeypatch.setattr(agent, "identities", lambda: [Identity(line, "someone@here") for line in lines])
+    assert post_new(client, kind="agent", identities=lines[1:]).status_code == 302
+    credential = Credential.objects.get()
+    assert credential.public_keys == lines[1]
+    monkeypatch.setattr(agent, "identities", list)
+    page = client.get(reverse("edit-credential", args=[credential.pk])).content.decode()
+    assert "not in the agent now" in page
+    kept = {"name": "db", "user_name": "other", "identities": lines[1:]}
+    assert client.post(reverse("edit-credential", args=[credential.pk]), kept).status_code == 302
+    credential.refresh_from_db()
+    assert (credential.user_name, credential.public_keys) == ("other", lines[1])
+
+
+def test_a_key_that_the_agent_does_not_hold_is_refused(client, administrator, monkeypatch):
+    line = " ".join(key_pair().public.split()[:2])
+    monkeypatch.setattr(agent, "identities", lambda: [Identity(line, "")])
+    for chosen in ([], [" ".join(key_pair("rsa").public.split()[:2])]):
+        response = post_new(client, kind="agent", identities=chosen)
+        assert response.status_code == 422
+        assert response.context["form"].errors["identities"]
+
+
+def test_without_an_agent_the_page_says_how_to_give_one(client, administrator):
+    assert b"MUSTER_AGENT_SOCKET" in client.get(reverse("add-credential")).content
+
+
+def test_a_credential_becomes_the_default_for_everything_and_no_longer(client, stored):
+    instance = InstanceFactory()
+    client.post(reverse("attach-credential"), {"credential": stored.pk, "everything": "1"})
+    page = client.get(reverse("instance", args=[instance.pk])).content.decode()
+    assert "the default for all instances without another one" in page
+    client.post(reverse("attach-credential"), {"credential": "", "everything": "1"})
+    assert services.credential_for(instance) is None
 
 
 @pytest.mark.parametrize(

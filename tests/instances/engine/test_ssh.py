@@ -11,7 +11,7 @@ import pytest
 
 from instances.engine import errors
 from instances.engine.check import check
-from instances.engine.ssh import SSHTransport, check_key
+from instances.engine.ssh import SSHTransport
 from instances.engine.types import KeyAuth, Outcome, PasswordAuth, Target
 from tests.instances.engine.conftest import Going
 from tests.support import ssh_server as fault
@@ -137,25 +137,6 @@ async def test_nothing_is_dialled_without_a_usable_credential() -> None:
         connection = await SSHTransport().connect(server.target(KeyAuth("x", sealed, "right")))
         connection.close()
         await connection.wait_closed()
-
-
-@pytest.mark.parametrize("form", ["pkcs8-pem", "openssh"])
-def test_a_key_is_named_by_its_fingerprint(form: str) -> None:
-    sealed = fault.new_key(passphrase="right", form=form)
-    assert check_key(sealed, "right") == fault.fingerprint_of(sealed, "right")
-    assert check_key(KEY) == fault.fingerprint_of(KEY)
-    with pytest.raises(errors.PassphraseWrong):
-        check_key(sealed, "wrong")
-    with pytest.raises(errors.PassphraseWrong):
-        check_key(sealed)
-
-
-@pytest.mark.parametrize("body", [b"AAAA", b"", b"b3BlbnNzaC1rZXktdjEA"])
-def test_what_is_no_key_is_said_to_be_none(body: bytes) -> None:
-    whole = b"-----BEGIN OPENSSH PRIVATE KEY-----\n" + body + b"\n-----END OPENSSH PRIVATE KEY-----\n"
-    for text in (whole, body, b"ssh-ed25519 " + body, whole[:50]):
-        with pytest.raises(errors.KeyUnreadable):
-            check_key(text)
 
 
 @pytest.mark.parametrize("kind", ["ssh-rsa", "ecdsa-sha2-nistp256"])
