@@ -1,33 +1,62 @@
-"""Owns Check now: the worker takes requested checks, connects, and writes what it found."""
+"""Owns Check now and Test connection: the worker takes what was asked for, looks step by step, writes what it found."""
 
 import asyncio
+import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from console.worker.learnt import Learnt
 from instances.credentials import services as credentials
-from instances.engine.check import check
-from instances.engine.errors import ConnectError, EngineError
+from instances.engine.check import check, try_out
+from instances.engine.errors import ConnectError, ConnectTimedOut, EngineError
 from instances.engine.pool import Pool
-from instances.engine.types import Facts, Target
+from instances.engine.steps import Stage, Step, steps_of
+from instances.engine.types import Command, Ended, Facts, Target
 from instances.inventory import reachability
 from instances.inventory.models import Instance
 from instances.inventory.targets import targets_of
 
 AT_ONCE = 50
+# Above what its steps allow together, so that nothing they miss keeps a check from ending.
+CHECK_S = 50.0
 
 InDatabase = Callable[..., Awaitable[Any]]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A check that was claimed. ``trial``: what is tried beside signing in, as a command that does nothing."""
+
+    instance_id: int
+    target: Target
+    credential_id: int | None
+    stages: tuple[Stage, ...]
+    trial: Command | None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a check found: facts or an error, and how the trial ended."""
+
+    facts: Facts | None = None
+    error: EngineError | None = None
+    ended: Ended | None = None
+
+    def steps(self, stages: tuple[Stage, ...]) -> tuple[Step, ...]:
+        """Return what came of each stage."""
+        return steps_of(stages, self.error, self.ended)
 
 
 async def start_checks(tasks: asyncio.TaskGroup, pool: Pool, in_database: InDatabase) -> None:
     """Start a task for each requested check, at most ``AT_ONCE`` at a time for one call."""
     claimed = await in_database(_claim)
-    for instance_id, target, credential_id in claimed:
-        tasks.create_task(_check(instance_id, target, credential_id, pool, in_database))
+    for asked in claimed:
+        tasks.create_task(_check(asked, pool, in_database))
 
 
-def _claim() -> list[tuple[int, Target, int | None]]:
+def _claim() -> list[Asked]:
     instances: list[Instance] = reachability.claim_checks(AT_ONCE)
     if not instances:
         return []
@@ -35,25 +64,44 @@ def _claim() -> list[tuple[int, Target, int | None]]:
     # A suspended credential is not offered by a check either: its failures are what locks the console out.
     for pk in credentials.suspended_on(owned):
         targets[pk] = replace(targets[pk], auth=None)
-    return [(i.pk, targets[i.pk], getattr(owned.get(i.pk), "pk", None)) for i in instances]
+    return [_asked(one, targets[one.pk], getattr(owned.get(one.pk), "pk", None)) for one in instances]
 
 
-async def _check(
-    instance_id: int, target: Target, credential_id: int | None, pool: Pool, in_database: InDatabase
-) -> None:
-    error: EngineError | None = None
-    facts: Facts | None = None
+def _asked(instance: Instance, target: Target, credential_id: int | None) -> Asked:
+    options = instance.check_options
+    stages = [stage for stage in Stage if stage not in (Stage.RUN_AS, Stage.WORKING_DIRECTORY) or options.get(stage)]
+    if instance.is_local:
+        stages = [stage for stage in stages if list(Stage).index(stage) >= list(Stage).index(Stage.SHELL)]
+    trial = None
+    if options:
+        trial = Command(":", uuid.uuid4(), working_directory=options.get("working_directory", ""), timeout_s=10)
+    # A kept connection would say nothing about the key and the credential as they are now.
+    fresh = replace(target, key=(instance.pk, "check", uuid.uuid4()))
+    return Asked(instance.pk, fresh, credential_id, tuple(stages), trial)
+
+
+async def _check(asked: Asked, pool: Pool, in_database: InDatabase) -> None:
+    await in_database(_save, asked, await _look(asked, pool))
+
+
+async def _look(asked: Asked, pool: Pool) -> Seen:
+    facts = ended = None
     try:
-        async with pool.borrow(target) as connection:
+        async with asyncio.timeout(CHECK_S), pool.borrow(asked.target) as connection:
             facts = await check(connection)
-    except EngineError as raised:
-        error = raised
-    await in_database(_save, instance_id, credential_id, facts, error)
+            if asked.trial is not None:
+                ended = await try_out(connection, asked.trial, partial(pool.borrow, asked.target, for_stop=True))
+            connection.close()
+    except EngineError as error:
+        return Seen(facts, error)
+    except TimeoutError:
+        return Seen(facts, ConnectTimedOut())
+    return Seen(facts, None, ended)
 
 
-def _save(instance_id: int, credential_id: int | None, facts: Facts | None, error: EngineError | None) -> None:
+def _save(asked: Asked, seen: Seen) -> None:
     learnt = Learnt()
-    if error is None or isinstance(error, ConnectError):
-        learnt.note(instance_id, error, credential_id=credential_id)
+    if seen.error is None or isinstance(seen.error, ConnectError):
+        learnt.note(asked.instance_id, seen.error, credential_id=asked.credential_id)
     learnt.save()
-    reachability.finish_check(instance_id, facts=facts, error=error)
+    reachability.finish_check(asked.instance_id, facts=seen.facts, error=seen.error, steps=seen.steps(asked.stages))

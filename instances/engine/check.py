@@ -1,7 +1,8 @@
 """Owns Check: sign in, look around, change nothing."""
 
-from instances.engine.transport import Connection, ask
-from instances.engine.types import Facts
+from instances.engine.execute import Reconnect, execute
+from instances.engine.transport import Collector, Connection, ask
+from instances.engine.types import Command, Ended, Facts, Started, StopCause, StopSignal
 
 CHECK_S = 20.0
 _BEGIN = "muster facts"
@@ -24,3 +25,24 @@ async def check(connection: Connection) -> Facts:
     if not system and "windows" in connection.banner.lower():
         system = "Windows"
     return Facts(connection.banner, name or system, kernel, hostname, shell, user)
+
+
+async def try_out(connection: Connection, command: Command, reconnect: Reconnect) -> Ended:
+    """Run a command that does nothing the way a real one is run, to see whether it would start there.
+
+    Raises: as ``execute``.
+    """
+
+    async def nothing(_: Started | StopCause | None = None) -> None:
+        pass
+
+    return await execute(
+        connection,
+        command,
+        sink=Collector(),
+        before_start=nothing,
+        started=nothing,
+        stopping=nothing,
+        stop=StopSignal(),
+        reconnect=reconnect,
+    )

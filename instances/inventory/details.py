@@ -6,7 +6,8 @@ from instances.credentials.models import Credential
 from instances.credentials.services import choices_for, is_suspended
 from instances.host_keys.models import HostKey
 from instances.inventory.advice import advice_for
-from instances.inventory.models import Instance
+from instances.inventory.connection import ShownStep, shown_steps
+from instances.inventory.models import Instance, Reach
 
 FACT_LABELS = {
     "os": "Operating system",
@@ -31,6 +32,12 @@ class Details:
     host_keys: tuple[HostKey, ...]
     facts: tuple[tuple[str, str], ...]
     advice: str
+    steps: list[ShownStep]
+
+    @property
+    def is_unreachable(self) -> bool:
+        """Whether the last check or run could not reach it, which the page says first."""
+        return self.instance.reach == Reach.UNREACHABLE
 
 
 def details_of(instance: Instance) -> Details:
@@ -45,4 +52,5 @@ def details_of(instance: Instance) -> Details:
         host_keys=tuple(instance.host_keys.select_related("trusted_by").order_by("state", "-seen_at")),
         facts=tuple((label, str(facts[key])) for key, label in FACT_LABELS.items() if facts.get(key)),
         advice=advice_for(instance.reach_reason),
+        steps=shown_steps(instance),
     )

@@ -9,6 +9,7 @@ from instances.access import rules
 from instances.access.models import Group
 from instances.access.rules import Action
 from instances.credentials.models import Credential
+from instances.credentials.user_names import check_user_name
 from instances.inventory import addresses, groups, paste, services
 from instances.inventory import tags as tag_text
 from instances.inventory.errors import InventoryError
@@ -168,6 +169,39 @@ class GroupForm(InventoryForm):
         # Who may not choose it is not shown it, and keeps what is there.
         kept: dict[str, Any] = {"credential": default.credential if default else None}
         return self.attempt(lambda: groups.change_group(self.user, group=group, **kept | self.cleaned_data))
+
+
+class TrialForm(forms.Form):
+    """What a connection test tries beside signing in."""
+
+    working_directory = forms.CharField(
+        max_length=1024,
+        required=False,
+        strip=False,
+        help_text="Whether commands could start in it.",
+        widget=forms.TextInput({**_PLAIN, "class": "mono", "placeholder": "/srv/app"}),
+    )
+    run_as = forms.CharField(
+        label="Run as",
+        max_length=64,
+        required=False,
+        help_text="Whether commands could run as this user, through sudo without a password.",
+        widget=forms.TextInput({**_PLAIN, "class": "mono", "placeholder": "postgres"}),
+    )
+
+    def clean_working_directory(self) -> str:
+        """Refuse what is not one line."""
+        value: str = self.cleaned_data["working_directory"]
+        if any(character in value for character in "\0\r\n"):
+            raise forms.ValidationError("A directory is one line.")
+        return value
+
+    def clean_run_as(self) -> str:
+        """Refuse names that could be read as anything else on the way."""
+        value: str = self.cleaned_data["run_as"]
+        if value:
+            check_user_name(value)
+        return value
 
 
 def _initial(instance: Instance) -> dict[str, Any]:

@@ -52,6 +52,10 @@ class Instance(models.Model):
     checked_at = models.DateTimeField(null=True, blank=True)
     # Set by Check now; a worker clears it when the check ends, and takes the oldest first.
     check_requested_at = models.DateTimeField(null=True, blank=True, db_index=True)
+    # What the requested check tries beside the usual: working_directory, run_as.
+    check_options = models.JSONField(default=dict, blank=True)
+    # What came of each step of the last check: objects with stage, state, reason and message.
+    check_steps = models.JSONField(default=list, blank=True)
     banner = models.CharField(max_length=255, blank=True)
     facts = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+from collections.abc import Iterable
 from typing import Any
 
 from django.db import transaction
@@ -10,6 +11,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from instances.engine.errors import EngineError
+from instances.engine.steps import Step
 from instances.engine.types import Facts
 from instances.inventory.models import Instance, Reach
 
@@ -35,13 +37,16 @@ def claim_checks(limit: int) -> list[Instance]:
     return [rows[pk] for pk in ids if pk in rows]
 
 
-def finish_check(instance_id: int, *, facts: Facts | None = None, error: EngineError | None = None) -> None:
-    """End a check with what it found: facts, or the error that prevented them.
+def finish_check(
+    instance_id: int, *, facts: Facts | None = None, error: EngineError | None = None, steps: Iterable[Step] = ()
+) -> None:
+    """End a check with what it found: facts, or the error that prevented them, and what came of each step.
 
     Without facts the banner and the facts seen before are kept.
     """
     reach = Reach.REACHABLE if error is None else Reach.UNREACHABLE
     values = reach_values(reach, error.reason if error else "", error.cause if error else "")
+    values["check_steps"] = [dataclasses.asdict(step) for step in steps]
     if facts is not None:
         learnt = {key: _clean(value, 200) for key, value in dataclasses.asdict(facts).items()}
         values["banner"] = _clean(learnt.pop("banner"), 255)

@@ -237,18 +237,23 @@ def delete_instances(actor: "User", *, instances: QuerySet[Instance]) -> int:
     return len(rows)
 
 
-def request_check(actor: "User", *, instances: QuerySet[Instance]) -> int:
+def request_check(
+    actor: "User", *, instances: QuerySet[Instance], working_directory: str = "", run_as: str = ""
+) -> int:
     """Ask the workers to check instances now; disabled ones are left out. Return how many were asked for.
 
+    With a working directory or a user to run as, these are tried too, by a command that does nothing.
     Raises: NotAllowed, asking for none, if one of them may not be checked.
     """
+    given = {"working_directory": working_directory, "run_as": run_as}
+    options = {name: value for name, value in given.items() if value}
     with transaction.atomic():
         _require_all(actor, Action.CHECK_INSTANCE, instances)
         ids = list(instances.filter(is_disabled=False).values_list("pk", flat=True))
         for part in _parts(ids):
-            part.filter(check_requested_at=None).update(check_requested_at=timezone.now())
+            part.filter(check_requested_at=None).update(check_requested_at=timezone.now(), check_options=options)
         if ids:
-            record(actor, "check_instances", f"{len(ids)} instances", ids=ids)
+            record(actor, "check_instances", f"{len(ids)} instances", ids=ids, **options)
     return len(ids)
 
 

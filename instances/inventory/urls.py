@@ -8,6 +8,7 @@ urlpatterns = [
     path("instances/add/", views.add_instance, name="add-instance"),
     path("instances/paste/", views.paste_instances, name="paste-instances"),
     path("instances/check/", views.check_instances, name="check-instances"),
+    path("instances/test/", views.test_connections, name="test-connections"),
     path("instances/disable/", views.disable_instances, name="disable-instances"),
     path("instances/enable/", views.enable_instances, name="enable-instances"),
     path("instances/delete/", views.delete_instances, name="delete-instances"),

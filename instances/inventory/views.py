@@ -15,13 +15,16 @@ from instances.access.requests import SignedInRequest
 from instances.access.rules import Action
 from instances.inventory import groups as group_services
 from instances.inventory import services
+from instances.inventory.connection import shown_steps
 from instances.inventory.details import details_of
-from instances.inventory.forms import GroupForm, InstanceForm, PasteForm
+from instances.inventory.forms import GroupForm, InstanceForm, PasteForm, TrialForm
 from instances.inventory.models import Instance
 from instances.inventory.query import numbers, selected, visible
 from instances.next_page import next_page
 
 NAMES_SHOWN = 50
+# Their steps are to be read, one by one; for more there is Check now.
+TESTED_AT_ONCE = 200
 LINES_SHOWN = 500
 TABS = ("overview", "commands")
 
@@ -80,6 +83,28 @@ def check_instances(request: SignedInRequest, instance_id: int | None = None) ->
     """Have instances checked now; the pages show what was found when it is there."""
     count = services.request_check(request.user, instances=_selected(request, instance_id))
     return _back(request, instance_id, count, "being checked")
+
+
+@require_http_methods(["GET", "POST"])
+def test_connections(request: SignedInRequest) -> HttpResponse:
+    """Show the steps by which the selected instances (``ids``) are reached; POST with ``start`` tries them again.
+
+    POST without it, as the list's menu sends it, only turns the selection into an address.
+    """
+    rules.require_anywhere(request.user, Action.CHECK_INSTANCE)
+    if request.method == "GET":
+        found = visible(request.user).filter(pk__in=numbers(request.GET.get("ids", "")))
+        return _connections(request, found, TrialForm())
+    found = _selected(request, None).order_by("name")
+    if not found.exists():
+        return _back(request, None, 0, "")
+    form = TrialForm(request.POST)
+    if "start" not in request.POST:
+        return redirect(_test_url(found))
+    if not form.is_valid():
+        return _connections(request, found, form)
+    services.request_check(request.user, instances=found, **form.cleaned_data)
+    return redirect(_test_url(found))
 
 
 @require_POST
@@ -181,6 +206,22 @@ def _back(request: SignedInRequest, instance_id: int | None, count: int, done: s
     else:
         messages.warning(request, "Nothing was selected, or nothing had to be done.")
     return redirect("instance", instance_id) if instance_id is not None else redirect(next_page(request, "/"))
+
+
+def _test_url(found: QuerySet[Instance]) -> str:
+    return reverse("test-connections") + f"?ids={_joined(found[:TESTED_AT_ONCE])}"
+
+
+def _connections(request: SignedInRequest, found: QuerySet[Instance], form: TrialForm) -> HttpResponse:
+    rows = list(found.order_by("name")[:TESTED_AT_ONCE])
+    context = {
+        "rows": [(row, shown_steps(row)) for row in rows],
+        "is_waiting": any(row.check_requested_at for row in rows),
+        "ids": ",".join(str(row.pk) for row in rows),
+        "form": form,
+        "most": TESTED_AT_ONCE,
+    }
+    return render(request, "instances/connections.html", context, status=_status(form))
 
 
 def _told(count: int, done: str) -> str:

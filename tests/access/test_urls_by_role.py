@@ -81,6 +81,8 @@ check-instance        GET   sign-in    sign-in  405       405        405     405
 check-instance        POST  sign-in    sign-in  404       404        >!      403     >!        >!     instance
 check-instances       GET   sign-in    sign-in  405       405        405     405     405       405
 check-instances       POST  sign-in    sign-in  403       >          >!      403     >!        >!     home
+test-connections      GET   sign-in    sign-in  403       200        200     403     200       200
+test-connections      POST  sign-in    sign-in  403       home       >!      403     >!        >!     test-connections
 disable-instance      GET   sign-in    sign-in  405       405        405     405     405       405
 disable-instance      POST  sign-in    sign-in  404       404        >!      403     403       >!     instance
 disable-instances     GET   sign-in    sign-in  405       405        405     405     405       405
@@ -140,6 +142,7 @@ AUDIT = {
     "edit-instance": "change_instance",
     "check-instance": "check_instances",
     "check-instances": "check_instances",
+    "test-connections": "check_instances",
     "disable-instance": "disable_instances",
     "disable-instances": "disable_instances",
     "enable-instance": "enable_instances",

@@ -138,6 +138,7 @@ _FORMS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
         "ids": str(ids["instance_id"]),
         "request_key": "matrix",
     },
+    "test-connections": lambda ids: {"ids": str(ids["instance_id"]), "start": "1"},
     "send-targets": lambda ids: {"ids": str(ids["instance_id"])},
     "sign-in": lambda ids: {"username": "nobody", "password": "wrong"},
     "account": lambda ids: {"old": "wrong", "password": "a long enough password", "again": "a long enough password"},
