@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from console.members.models import User
 from console.runs import services
 from console.runs.models import CommandType
+from console.runs.prompts import Prompt
 from instances.access import rules
 from instances.access.rules import Action, scope
 from instances.credentials.models import Credential
@@ -53,11 +54,24 @@ class SendForm(forms.Form):
     address = forms.CharField(required=False, max_length=320)
     credential = forms.ModelChoiceField(Credential.objects.all(), required=False, empty_label="As used there before")
 
+    # For instances without a credential, for this run alone.
+    prompt_user = forms.CharField(
+        label="User name", required=False, max_length=64, widget=forms.TextInput({"autocomplete": "off"})
+    )
+    prompt_password = forms.CharField(
+        label="Password",
+        required=False,
+        strip=False,
+        max_length=1024,
+        widget=forms.PasswordInput({"autocomplete": "new-password"}),
+    )
+    remember = forms.BooleanField(label="Remember it as their credential", required=False)
+
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.user = user
         if not rules.allowed(user, Action.MANAGE_CREDENTIALS):
-            del self.fields["credential"]
+            del self.fields["credential"], self.fields["remember"]
         if not self.is_bound:
             self.initial.setdefault("request_key", secrets.token_urlsafe(18))
 
@@ -93,6 +107,13 @@ class SendForm(forms.Form):
             max_errors=data["max_errors"],
             stop_at_cap=bool(data["stop_at_cap"]),
         )
+
+    def prompt(self) -> Prompt | None:
+        """Return what was entered for the instances without a credential, if anything was."""
+        data = self.cleaned_data
+        if not data["prompt_password"]:
+            return None
+        return Prompt(data["prompt_user"].strip(), data["prompt_password"])
 
     def instances(self) -> list[Instance]:
         """Return the targets, concrete and in order: what runs is exactly this list.

@@ -47,6 +47,9 @@ class Run(models.Model):
     max_errors = models.PositiveIntegerField(null=True, blank=True)
     # Else it goes on beyond the output cap, and what is not kept is counted.
     stop_at_cap = models.BooleanField(default=False)
+    # A password was entered for this run alone: the workers it was sealed to, and the user name given with it.
+    prompt_holders = models.JSONField(default=list, blank=True)
+    prompted_user_name = models.CharField(max_length=64, blank=True)
     # Given by the form when it is drawn, so that a double click or a repeated POST makes one run.
     request_key = models.CharField(max_length=64)
     stop_requested_at = models.DateTimeField(null=True, blank=True)
@@ -82,7 +85,7 @@ class WorkerLease(models.Model):
 
     ``expires_ns`` is on CLOCK_BOOTTIME of the boot named in ``boot_id``: no wall clock, so a clock that jumps
     neither kills nor revives a worker. The worker also holds a lock on a file named after ``id``; a lock that can be
-    taken proves it dead at once.
+    taken proves it dead at once. ``public_key``: what is sealed to it opens in this worker's memory alone.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -90,6 +93,18 @@ class WorkerLease(models.Model):
     boot_id = models.CharField(max_length=40)
     expires_ns = models.BigIntegerField()
     started_at = models.DateTimeField(auto_now_add=True)
+    public_key = models.BinaryField(default=bytes)
+
+
+class PromptedPassword(models.Model):
+    """A password entered for one run, in a box that one worker opens; deleted when that worker claims from the run."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="+")
+    worker = models.UUIDField()
+    box = models.BinaryField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("run", "worker"), name="a_prompt_once_per_run_and_worker"),)
 
 
 # Ended invocations of which output is stored.
@@ -115,6 +130,8 @@ class Invocation(models.Model):
     message = models.CharField(max_length=1000, blank=True)
     exit_status = models.IntegerField(null=True, blank=True)
     exit_signal = models.CharField(max_length=20, blank=True)
+    # It had no credential when the command was sent, and the one entered for the run is for it.
+    is_prompted = models.BooleanField(default=False)
     attempt = models.PositiveIntegerField(default=0)
     marker = models.UUIDField(null=True, blank=True)
     remote_pid = models.PositiveBigIntegerField(null=True, blank=True)

@@ -16,6 +16,7 @@ from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
+from console.runs import prompts
 from console.runs.models import Invocation, Recheck, Run, WorkerLease
 from console.runs.status import ACTIVE, ENDED_RUN, ERRORS, RunStatus, Status, roll_up
 from instances.access import rules
@@ -33,6 +34,7 @@ class Claim:
     instance_id: int | None
     fence: int
     attempt: int
+    is_prompted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ def _waiting(run_id: int | None) -> QuerySet[Run]:
 
 
 def _claim_of_run(worker_id: uuid.UUID, run: Run, slots: int) -> list[Claim]:
-    if slots < 1:
+    if slots < 1 or not prompts.may_claim(worker_id, run):
         return []
     refusal = _refusal(run)
     if refusal:
@@ -101,12 +103,12 @@ def _claim_of_run(worker_id: uuid.UUID, run: Run, slots: int) -> list[Claim]:
                SET status = 'connecting', owner = %s, fence = fence + 1, attempt = attempt + 1, revision = %s
                WHERE id IN (SELECT id FROM console_invocation WHERE run_id = %s AND status = 'queued'
                             ORDER BY ordinal LIMIT %s)
-               RETURNING id, run_id, instance_id, fence, attempt, ordinal""",
+               RETURNING id, run_id, instance_id, fence, attempt, is_prompted, ordinal""",
             [_uuid_param(worker_id), next_revision(run), run.pk, take],
         )
-        rows = sorted(cursor.fetchall(), key=lambda row: row[5])
+        rows = sorted(cursor.fetchall(), key=lambda row: row[6])
     refresh_counts(run)
-    return [Claim(*row[:5]) for row in rows]
+    return [Claim(*row[:6]) for row in rows]
 
 
 def _refusal(run: Run) -> tuple[str, str] | None:
@@ -244,9 +246,11 @@ class LeaseFile:
         self._file.close()
 
 
-def enlist(worker_id: uuid.UUID) -> None:
+def enlist(worker_id: uuid.UUID, public_key: bytes = b"") -> None:
     """Add this worker's lease. Take its LeaseFile first, or another worker may reap it at once."""
-    WorkerLease.objects.create(id=worker_id, process_id=os.getpid(), boot_id=boot_id(), expires_ns=_expiry())
+    WorkerLease.objects.create(
+        id=worker_id, process_id=os.getpid(), boot_id=boot_id(), expires_ns=_expiry(), public_key=public_key
+    )
 
 
 def renew(worker_id: uuid.UUID) -> bool:
@@ -257,6 +261,7 @@ def renew(worker_id: uuid.UUID) -> bool:
 def discharge(worker_id: uuid.UUID) -> None:
     """Remove this worker's lease at the end of an orderly shutdown."""
     WorkerLease.objects.filter(pk=worker_id).delete()
+    prompts.drop_boxes_of([worker_id])
 
 
 def a_worker_is_alive() -> bool:
@@ -284,6 +289,7 @@ def reap(me: uuid.UUID) -> LeftBehind:
     with transaction.atomic():
         done = _resolve(ownerless)
         WorkerLease.objects.filter(pk__in=owners).delete()
+        prompts.drop_boxes_of(owners)
     for owner in owners:
         _lease_path(owner).unlink(missing_ok=True)
     return done

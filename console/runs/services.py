@@ -1,24 +1,29 @@
 """Owns what people do with runs: send a command, stop it. Each is one transaction with its audit entry."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from console import bus
 from console.members.models import User
-from console.runs import queue
+from console.runs import prompts, queue
 from console.runs.backend import execution_backend
 from console.runs.models import CommandType, Invocation, Recheck, Run
+from console.runs.prompts import Prompt
 from console.runs.status import ACTIVE, Status
 from instances.access import rules
 from instances.access.rules import Action
 from instances.audit.services import record
+from instances.credentials import services as credentials
+from instances.credentials.user_names import check_user_name
 from instances.inventory.models import OS, Instance
 
 MAX_TIMEOUT_S = 7 * 24 * 3600
@@ -65,6 +70,9 @@ def send_command(
     request_key: str,
     options: Options | None = None,
     os_user: str = "",
+    prompt: Prompt | None = None,
+    prompt_keys: Mapping[uuid.UUID, bytes] | None = None,
+    remember: bool = False,
 ) -> Run:
     """Make a run of a command on instances, in their order, and wake the workers once it is committed.
 
@@ -72,6 +80,8 @@ def send_command(
        ``skipped``; the others go on.
     2. Repeating a ``request_key`` (a double click, a resent form) returns the run already made.
     3. ``os_user`` is who typed it into a shell of the console's machine; it goes into the audit entry.
+    4. ``prompt`` is for the instances without a credential, and for this run alone; it is sealed to the workers with
+       ``prompt_keys``, by default all that live. With ``remember`` it becomes their credential instead.
     Raises: RunError for an empty or too long command, no target, or an option out of range; NotAllowed when the
     actor may send commands nowhere.
     """
@@ -81,6 +91,12 @@ def send_command(
     try:
         with transaction.atomic():
             run = _create(actor, instances, command, request_key, options)
+            if prompt is not None and (lacking := credentials.without_credential(instances)):
+                _check_prompt(prompt, lacking)
+                if remember:
+                    _remember(actor, prompt, lacking)
+                else:
+                    _keep_prompt(run, lacking, prompt, prompt_keys)
             record(
                 actor,
                 "run.send",
@@ -89,6 +105,7 @@ def send_command(
                 instances=[instance.pk for instance in instances][:1000],
                 count=len(instances),
                 **({"os_user": os_user} if os_user else {}),
+                **({"prompted_user_name": run.prompted_user_name} if run.prompt_holders else {}),
             )
             transaction.on_commit(lambda: execution_backend().submit(run.pk))
     except IntegrityError:
@@ -152,6 +169,39 @@ def _create(actor: User, instances: Sequence[Instance], command: str, request_ke
     )
     queue.refresh_counts(run)
     return run
+
+
+def _check_prompt(prompt: Prompt, lacking: Sequence[Instance]) -> None:
+    if not prompt.user_name and any(not instance.user_name for instance in lacking):
+        raise RunError("prompt_user", "Enter the user name: not every instance has one of its own.")
+    if prompt.user_name:
+        _check_user_name(prompt.user_name)
+    if not prompt.password or any(character in prompt.password for character in "\0\r\n"):
+        raise RunError("prompt_password", "A password is one line of text.")
+
+
+def _remember(actor: User, prompt: Prompt, lacking: Sequence[Instance]) -> None:
+    user_name = prompt.user_name or lacking[0].user_name
+    name = credentials.free_name(f"{user_name} on {lacking[0].name}")
+    kept = credentials.add_credential(actor, name=name, kind="password", user_name=user_name, secret=prompt.password)
+    credentials.attach(actor, credential=kept, instances=lacking)
+
+
+def _keep_prompt(run: Run, lacking: Sequence[Instance], prompt: Prompt, keys: Mapping[uuid.UUID, bytes] | None) -> None:
+    keys = prompts.living_keys() if keys is None else keys
+    if not keys:
+        raise RunError("prompt_password", "No worker runs that could take the password. Try again in a moment.")
+    prompts.seal_for_run(run, prompt, keys)
+    ids = [instance.pk for instance in lacking]
+    for start in range(0, len(ids), 5000):
+        run.invocations.filter(instance__in=ids[start : start + 5000]).update(is_prompted=True)
+
+
+def _check_user_name(user_name: str) -> None:
+    try:
+        check_user_name(user_name)
+    except ValidationError as error:
+        raise RunError("prompt_user", " ".join(error.messages)) from None
 
 
 def _refusals(actor: User, command_type: str) -> Callable[[Instance], tuple[str, str] | None]:

@@ -9,20 +9,28 @@ from console.runs import services
 from console.runs.forms import matching_instances, parse_ids
 from console.runs.models import CommandType
 from instances.access.rules import Action, scope
+from instances.credentials.services import without_credential
 from instances.inventory.models import Instance
 
 # Of 10,000 names nobody reads more; the number says the rest.
 NAMES_SHOWN = 50
+LACKING_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """A selection in numbers, with the first names and the first of those that would be skipped, each with why."""
+    """A selection in numbers, with the first names and the first of those that would be skipped, each with why.
+
+    ``lacking``: those without a credential, which are asked for; ``needs_user_name``: not all of them name a user.
+    """
 
     count: int = 0
     names: tuple[str, ...] = ()
     skipped_count: int = 0
     skipped: tuple[tuple[str, str], ...] = ()
+    lacking_count: int = 0
+    lacking: tuple[str, ...] = ()
+    needs_user_name: bool = False
 
     @property
     def more(self) -> int:
@@ -38,22 +46,26 @@ class Targets:
 def targets_of(user: User, data: Mapping[str, Any], command_type: str) -> Targets:
     """Return what a form's ``ids``, or its ``query`` with ``by_query``, come to for a command of this type.
 
-    Side effects: two queries for a selection by filter, one per 5,000 for ids.
+    Side effects: four queries for a selection by filter, one per 5,000 and two for ids.
     """
     command_type = command_type if command_type in CommandType.values else CommandType.SHELL
     rows = _rows(user, data)
     skipped = services.would_skip(rows, command_type)
+    lacking = without_credential(row for row in rows if not row.is_disabled)
     return Targets(
         count=len(rows),
         names=tuple(row.name for row in rows[:NAMES_SHOWN]),
         skipped_count=len(skipped),
         skipped=tuple(skipped[:NAMES_SHOWN]),
+        lacking_count=len(lacking),
+        lacking=tuple(row.name for row in lacking[:LACKING_SHOWN]),
+        needs_user_name=any(not row.user_name for row in lacking),
     )
 
 
 def _rows(user: User, data: Mapping[str, Any]) -> list[Any]:
     # Named tuples of what is shown: 10,000 whole instances would take the server ten times as long.
-    fields = ("name", "os", "is_disabled")
+    fields = ("name", "os", "is_disabled", "is_local", "user_name", "credential_id", "group_id")
     if data.get("by_query"):
         return list(matching_instances(user, data).values_list(*fields, named=True))
     wanted = parse_ids(data.get("ids") or "")

@@ -11,6 +11,7 @@ from django.core.paginator import Paginator
 from django.http import HttpResponse, HttpResponseBase, QueryDict, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from console.runs import history, output, services
@@ -55,6 +56,7 @@ def dashboard(request: SignedInRequest, shown: RunView | None, status: int = 200
 # ------------------------------------------------------------------ send
 
 
+@sensitive_post_parameters()
 @require_http_methods(["GET", "POST"])
 def send(request: SignedInRequest) -> HttpResponse:
     """Show the Send Command form as a page, or send: then the run's panel, or its page without JavaScript."""
@@ -87,6 +89,8 @@ def _send(form: SendForm) -> Run | None:
             command=form.cleaned_data["command"],
             request_key=form.cleaned_data["request_key"],
             options=form.options(),
+            prompt=form.prompt(),
+            remember=form.cleaned_data.get("remember", False),
         )
         saved_commands.keep_after_send(form.user, run=run, name=form.cleaned_data["keep_name"])
     except services.RunError as error:

@@ -2,18 +2,20 @@
 
 import uuid
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import cast
 
 from django.utils import timezone
 
 from console.runs.invoke import new_marker
 from console.runs.journal import Journal
 from console.runs.models import Run
+from console.runs.prompts import Prompt, Prompts
 from console.runs.queue import Claim
 from console.runs.status import Status
 from instances.access import rules
 from instances.credentials import services as credentials
-from instances.engine.types import Command, CommandType, Target
+from instances.engine.types import Command, CommandType, PasswordAuth, Target
 from instances.inventory.models import Instance
 from instances.inventory.targets import targets_of
 
@@ -31,6 +33,14 @@ class Refusal:
 
 DELETED = Refusal(Status.SKIPPED, "instance_deleted", "The instance was deleted. The command did not run.")
 
+PROMPT_GONE = Refusal(
+    Status.UNREACHABLE,
+    "credentials_missing",
+    "The password that was entered for this run is gone with the worker that held it. Send it again. "
+    "The command did not run.",
+)
+_PROMPT = "prompt"
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -44,10 +54,11 @@ class Order:
     allowed_exit_statuses: frozenset[int] = ALLOWED_EXIT_STATUSES
 
 
-def prepare(claims: Sequence[Claim]) -> list[Order | Refusal]:
+def prepare(claims: Sequence[Claim], prompts: Prompts) -> list[Order | Refusal]:
     """Make orders of claims, or say why not, in their order. Side effects: a handful of queries, for any number."""
     if not claims:
         return []
+    prompts.take({claim.run_id for claim in claims if claim.is_prompted})
     runs = Run.objects.select_related("actor").in_bulk({claim.run_id for claim in claims})
     found = Instance.objects.select_related("group", "credential").in_bulk(
         {claim.instance_id for claim in claims if claim.instance_id}
@@ -63,6 +74,8 @@ def prepare(claims: Sequence[Claim]) -> list[Order | Refusal]:
             orders.append(DELETED)
         elif refusal := _refusal(run, instance, permitted, suspended):
             orders.append(refusal)
+        elif claim.is_prompted and owned.get(instance.pk) is None:
+            orders.append(_prompted(run, instance, targets[instance.pk], prompts.of(run.pk)))
         else:
             credential = owned.get(instance.pk)
             orders.append(
@@ -89,11 +102,28 @@ def command_of(run: Run, marker: uuid.UUID) -> Command:
     )
 
 
-def current_keys(keys: Sequence[Hashable]) -> set[Hashable]:
+def current_keys(keys: Sequence[Hashable], prompts: Prompts) -> set[Hashable]:
     """Return those pool keys that still say how their instance is reached and signed in to."""
     ids = {key[0] for key in keys if isinstance(key, tuple)}
     instances = Instance.objects.select_related("group", "credential").filter(pk__in=ids, is_disabled=False)
-    return {target.key for target in targets_of(instances).values()}
+    current: set[Hashable] = {target.key for target in targets_of(instances).values()}
+    held = set(prompts.run_ids)
+    of_prompts = (key for key in keys if isinstance(key, tuple) and key[-2] == _PROMPT)
+    return current | {key for key in of_prompts if key[-1] in held and key[:-2] in current}
+
+
+def _prompted(run: Run, instance: Instance, target: Target, prompt: Prompt | None) -> Order | Refusal:
+    """Sign in with what was entered for this run, on a connection that no other run is lent."""
+    if prompt is None:
+        return PROMPT_GONE
+    auth = PasswordAuth(instance.user_name or prompt.user_name, prompt.password)
+    return Order(
+        instance_id=instance.pk,
+        target=replace(target, auth=auth, key=(*cast("tuple[Hashable, ...]", target.key), _PROMPT, run.pk)),
+        command=command_of(run, new_marker()),
+        credential_id=None,
+        stop_at_cap=run.stop_at_cap,
+    )
 
 
 class _Permissions:

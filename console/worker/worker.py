@@ -3,7 +3,6 @@
 import asyncio
 import functools
 import logging
-import uuid
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -15,6 +14,7 @@ from console import bus
 from console.runs import queue
 from console.runs.invoke import Work, finish_unstarted, invoke
 from console.runs.journal import Journal
+from console.runs.prompts import Prompts
 from console.worker import aftercare, checks, preparation, upkeep
 from console.worker.learnt import Learnt
 from console.worker.preparation import Order, Refusal
@@ -44,8 +44,9 @@ class Worker:
     writer per worker. With ``run_id`` it works for that run alone: ``manage.py run`` does so while no console runs.
     """
 
-    def __init__(self, *, capacity: int = CAPACITY, run_id: int | None = None) -> None:
-        self.id = uuid.uuid4()
+    def __init__(self, *, capacity: int = CAPACITY, run_id: int | None = None, prompts: Prompts | None = None) -> None:
+        self._prompts = prompts or Prompts()
+        self.id = self._prompts.worker_id
         self._run_id = run_id
         self._capacity = capacity
         self._database = ThreadPoolExecutor(1, thread_name_prefix="database")
@@ -64,7 +65,7 @@ class Worker:
     async def run(self) -> None:
         """Work until ``drain`` is called and everything held has ended. Raises: whatever broke a side task."""
         self._lease = queue.LeaseFile(self.id)
-        await self._in_database(queue.enlist, self.id)
+        await self._in_database(queue.enlist, self.id, self._prompts.public_key)
         try:
             await self._in_database(queue.reap, self.id)
             async with self._bell.listening(), asyncio.TaskGroup() as side:
@@ -119,7 +120,7 @@ class Worker:
     async def _claim(self, invocations: asyncio.TaskGroup) -> int:
         slots = self._capacity - len(self._journals)
         claims = await self._in_database(queue.claim, self.id, slots=slots, run_id=self._run_id)
-        prepared = await self._in_database(preparation.prepare, claims)
+        prepared = await self._in_database(preparation.prepare, claims, self._prompts)
         for claim, order in zip(claims, prepared, strict=True):
             self._hold(claim, order, invocations)
         return len(claims)
@@ -196,13 +197,14 @@ class Worker:
             if loop.time() - last_reap >= REAP_EVERY_S:
                 last_reap = loop.time()
                 await self._in_database(queue.reap, self.id)
+            await self._in_database(self._prompts.forget_ended)
             await self._close_outdated_connections()
 
     async def _close_outdated_connections(self) -> None:
         """Close what was opened with a credential, address or trusted key that has changed since."""
         keys = self._pool.keys()
         if keys:
-            current = await self._in_database(preparation.current_keys, keys)
+            current = await self._in_database(preparation.current_keys, keys, self._prompts)
             self._pool.close_unless(current.__contains__)
 
     async def _start_over(self) -> None:
@@ -211,7 +213,7 @@ class Worker:
         # Whoever took it for dead removed the file, and a lock without its file proves nothing.
         self._lease.release()
         self._lease = queue.LeaseFile(self.id)
-        await self._in_database(queue.enlist, self.id)
+        await self._in_database(queue.enlist, self.id, self._prompts.public_key)
 
     async def _wait_for_the_last(self) -> None:
         try:

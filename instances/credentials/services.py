@@ -5,7 +5,7 @@ What a person entered wrongly is raised as Django's ValidationError, by field; s
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from django.apps import apps
 from django.conf import settings
@@ -226,6 +226,25 @@ def choices_for(instances: Iterable["Instance"]) -> dict[int, tuple[Credential |
     return found
 
 
+class Lacking(Protocol):
+    """What decides whether an instance has a credential."""
+
+    credential_id: int | None
+    group_id: int | None
+    is_local: bool
+
+
+Lacks = TypeVar("Lacks", bound=Lacking)
+
+
+def without_credential(rows: Iterable[Lacks]) -> list[Lacks]:
+    """Return those that nothing can be sent to for want of a credential. Side effects: two queries, for any number."""
+    if Credential.objects.filter(is_default=True).exists():
+        return []
+    served = set(GroupCredential.objects.values_list("group_id", flat=True))
+    return [row for row in rows if not (row.is_local or row.credential_id or row.group_id in served)]
+
+
 def auth_of(credential: Credential, user_name_override: str = "") -> Auth:
     """Open a credential and return what the engine signs in with; only for the target in hand.
 
@@ -324,6 +343,14 @@ def _suspensions() -> QuerySet[CredentialSuspension]:
 
 
 # ------------------------------------------------------------------ seal
+
+
+def free_name(wanted: str) -> str:
+    """Return a name nobody has given to a credential yet, made of the wanted one."""
+    name, number = wanted[:80], 2
+    while Credential.objects.filter(name=name).exists():
+        name, number = f"{wanted[:70]} ({number})", number + 1
+    return name
 
 
 def _free_name(name: str, *, except_for: Credential | None = None) -> None:

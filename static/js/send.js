@@ -67,8 +67,10 @@ function setTargets(targets) {
   for (const name of TARGET_FIELDS) form().elements[name].value = targets[name] ?? "";
   find("[data-send-address]").hidden = targets.address === undefined;
   // Until the server has said it, what was selected is what the button says.
+  showPrompt();
   nameButton(targets.ids ? targets.ids.split(",").length : targets.by_query ? count() : 0);
   find("#send-targets").replaceChildren();
+  form().elements.prompt_password.value = "";
   askTargets();
 }
 
@@ -106,6 +108,7 @@ function prepare(event) {
   }
   if (!textarea.hidden) enhance(textarea, event);
   const shown = find("[data-count]", find("#send-targets"))?.dataset.count;
+  showPrompt();
   if (shown === undefined) return;
   const elements = form().elements;
   if (elements.by_query.value) elements.expected_count.value = shown;
@@ -123,6 +126,14 @@ function enhance(textarea, event) {
   if (dialog()) dialog().onclose = () => opener?.isConnected && opener.focus();
   const isAlone = !dialog();
   if (isAlone || (dialog().open && event)) editor.focus();
+}
+
+/** Ask for a password where an instance has no credential, or where nobody knows yet: at an address. */
+function showPrompt() {
+  const lacking = Number(find("[data-lacking]", find("#send-targets"))?.dataset.lacking ?? 0);
+  const prompt = find("[data-send-prompt]", form());
+  const isWrong = Boolean(find(".field__error", prompt));
+  prompt.hidden = !lacking && find("[data-send-address]").hidden && !isWrong;
 }
 
 function nameButton(number = 0) {
@@ -160,6 +171,7 @@ function setBusy(isBusy) {
 function sent() {
   isSent = true;
   form().elements.keep_name.value = "";
+  form().elements.prompt_password.value = "";
   dialog()?.close();
 }
 

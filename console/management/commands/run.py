@@ -19,12 +19,14 @@ from console.members.models import User
 from console.members.services import shell_actor
 from console.runs import queue, services
 from console.runs.models import Run
+from console.runs.prompts import Prompt, Prompts
 from console.runs.terminal_follow import Follower, LeftRunning
 from console.runs.terminal_view import INTERRUPTED, TerminalView
 from console.supervisor import fail
 from console.worker.worker import Worker
 from instances.access.rules import Action, NotAllowed, scope
 from instances.credentials.models import Credential
+from instances.credentials.services import without_credential
 from instances.inventory import query
 from instances.inventory.errors import InventoryError
 from instances.inventory.models import Instance
@@ -60,23 +62,28 @@ class Command(BaseCommand):
         """Do it, and end with the command's exit status."""
         try:
             actor = shell_actor(options["user"])
-            run = _send(actor, options)
+            prompts = Prompts()
+            run = _send(actor, options, prompts)
         except ValidationError as error:
             fail(" ".join(error.messages))
         except (InventoryError, NotAllowed, services.RunError, OSError, UnicodeError) as error:
             fail(str(error))
         view = TerminalView(run, stdout=sys.stdout.buffer, stderr=sys.stderr.buffer, as_json=options["json"])
-        status = uvloop.run(_follow(actor, run, view))
+        status = uvloop.run(_follow(actor, run, view, prompts))
         if view.is_broken:
             # Python would complain about the closed pipe once more while it ends.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(status)
 
 
-def _send(actor: User, options: dict[str, Any]) -> Run:
+def _send(actor: User, options: dict[str, Any], prompts: Prompts) -> Run:
+    instances = _instances(actor, options["on"], options["filter"], options["credential"])
     return services.send_command(
         actor,
-        instances=_instances(actor, options["on"], options["filter"], options["credential"]),
+        instances=instances,
+        prompt=_prompt(instances),
+        # Where no worker lives this command becomes one.
+        prompt_keys=None if queue.a_worker_is_alive() else {prompts.worker_id: prompts.public_key},
         command=_text(options["text"], options["file"]),
         request_key=uuid.uuid4().hex,
         options=services.Options(
@@ -87,6 +94,20 @@ def _send(actor: User, options: dict[str, Any]) -> Run:
         ),
         os_user=os_user(),
     )
+
+
+def _prompt(instances: list[Instance]) -> Prompt | None:
+    """Ask on the terminal for what instances without a credential are signed in to with; elsewhere nobody is asked."""
+    lacking = without_credential(instances)
+    if not lacking or not sys.stdin.isatty():
+        return None
+    names = ", ".join(instance.name for instance in lacking[:5]) + (", …" if len(lacking) > 5 else "")
+    _say(f"No credential for {names}: what you enter is used for this run alone.")
+    try:
+        user_name = "" if all(instance.user_name for instance in lacking) else input("User name: ").strip()
+        return Prompt(user_name, getpass.getpass())
+    except (EOFError, KeyboardInterrupt):
+        fail("Nothing was sent.")
 
 
 def _text(text: str | None, file: str | None) -> str:
@@ -139,7 +160,7 @@ def os_user() -> str:
         return str(os.getuid())
 
 
-async def _follow(actor: User, run: Run, view: TerminalView) -> int:
+async def _follow(actor: User, run: Run, view: TerminalView, prompts: Prompts) -> int:
     """Show the run; without a living worker be one, for this run alone."""
     loop = asyncio.get_running_loop()
     follower = Follower(actor, run, view, say=_say)
@@ -149,7 +170,7 @@ async def _follow(actor: User, run: Run, view: TerminalView) -> int:
         if await asyncio.to_thread(_a_worker_is_alive):
             return await follower.follow()
         raise_file_limit()
-        return await _follow_and_work(follower, Worker(run_id=run.pk))
+        return await _follow_and_work(follower, Worker(run_id=run.pk, prompts=prompts))
     except* LeftRunning:
         _say(f"Run {run.pk} was asked to stop but may still be running. The console shows how it ends.")
     return INTERRUPTED
