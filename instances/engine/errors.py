@@ -8,6 +8,7 @@ EngineError                    reason
 │   ├── NoRoute                no_route
 │   ├── ConnectTimedOut        connect_timeout
 │   ├── ServerClosed           server_closed         tried again, unless it came while signing in
+│   ├── JumpRefused            jump_refused
 │   ├── ProtocolFailed         protocol
 │   ├── AuthFailed             auth_failed
 │   ├── CredentialsMissing     credentials_missing
@@ -22,10 +23,14 @@ EngineError                    reason
 ├── StartRefused               bootstrap             the start was sent and refused
 └── CommandRefused             os_mismatch, …        nothing was sent
 
+``ConnectError.hop`` is set where a jump host, not the instance itself, could not be reached.
 The docstring of a class is its default message.
 """
 
-from instances.engine.types import HostKey
+import copy
+from typing import Self
+
+from instances.engine.types import HostKey, Target
 
 
 class EngineError(Exception):
@@ -46,6 +51,19 @@ class ConnectError(EngineError):
     """The instance could not be reached. The command did not run."""
 
     reason = "unreachable"
+    hop: Target | None = None
+
+    def at(self, hop: Target) -> Self:
+        """Return the same error as one of a jump host, which the message names first.
+
+        A copy: those who shared a failed connect share the exception too.
+        """
+        if self.hop is not None:
+            return self
+        named, text = copy.copy(self), str(self)
+        named.args = (f"Jump host {hop.name}: {text[:1].lower()}{text[1:]}",)
+        named.hop = hop
+        return named
 
 
 class AddressNotFound(ConnectError):
@@ -86,6 +104,12 @@ class ServerClosed(ConnectError):
     def __init__(self, message: str = "", *, is_signing_in: bool = False) -> None:
         super().__init__(message)
         self.is_signing_in = is_signing_in
+
+
+class JumpRefused(ConnectError):
+    """The jump host does not connect any further. The command did not run."""
+
+    reason = "jump_refused"
 
 
 class ProtocolFailed(ConnectError):

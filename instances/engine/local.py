@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from instances.engine.errors import ConnectionLost, StartRefused
-from instances.engine.transport import Exit, Process
+from instances.engine.transport import Connection, Exit, Process
 from instances.engine.types import Sink, Stream, Target
 
 _STREAMS = {1: Stream.STDOUT, 2: Stream.STDERR}
@@ -19,7 +19,7 @@ _PASSED_ON = ("LANG", "LC_ALL", "LC_CTYPE", "PATH", "TMPDIR", "TZ")
 class LocalTransport:
     """Reaches this machine without SSH, as the user the console runs as."""
 
-    async def connect(self, target: Target) -> "LocalConnection":
+    async def connect(self, target: Target, through: Connection | None = None) -> "LocalConnection":
         """Return at once: there is nothing to connect to."""
         return LocalConnection()
 

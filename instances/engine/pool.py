@@ -9,24 +9,38 @@ from dataclasses import dataclass
 from time import monotonic
 from weakref import WeakValueDictionary
 
-from instances.engine.errors import ChannelRefused, ConnectionLost, ServerClosed
+from instances.engine.errors import ChannelRefused, ConnectError, ConnectionLost, ServerClosed
+from instances.engine.hops import places
 from instances.engine.transport import Connection, Process, Transport
 from instances.engine.types import Sink, Target
 
 RETRY_WINDOW_S = 60.0
 _RETRIES_S = (1.0, 2.0, 4.0)
 _MOVES = 3
+# One connection to a jump host carries this many others; sshd's MaxSessions does not count them, but all share one
+# TCP connection and one sshd process there.
+TUNNELS_PER_CONNECTION = 100
 
 
 @dataclass(eq=False)
 class _Kept:
-    """A connection in the pool; a retired one is closed when its last user gives it back."""
+    """A connection in the pool; a retired one is closed when its last user gives it back.
+
+    ``hop`` is the jump host's that it runs through. It counts there as one of ``tunnels`` until it is closed.
+    """
 
     key: Hashable
     connection: Connection
+    hop: "_Kept | None" = None
     used: int = 0
+    tunnels: int = 0
     is_retired: bool = False
     idle_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything depends on it."""
+        return bool(self.used or self.tunnels)
 
 
 @dataclass(eq=False)
@@ -43,6 +57,7 @@ class Pool:
     ``handshakes`` bounds all connects in progress, ``handshakes_per_host`` those to one address and port (sshd drops
     some from its tenth on). ``channels_per_connection`` stays below sshd's MaxSessions; where a server allows fewer,
     that is learnt from its refusal. ``channels_kept_for_stop`` of them are given to ``for_stop`` only.
+    A jump host's connection is shared by what is behind it, ``tunnels_per_connection`` at most; then comes another.
     """
 
     def __init__(
@@ -54,6 +69,7 @@ class Pool:
         handshakes_per_host: int = 6,
         channels_per_connection: int = 8,
         channels_kept_for_stop: int = 2,
+        tunnels_per_connection: int = TUNNELS_PER_CONNECTION,
         retry_window_s: float = RETRY_WINDOW_S,
     ) -> None:
         self._transport_for = transport_for
@@ -62,11 +78,12 @@ class Pool:
         self._handshakes_per_host = handshakes_per_host
         self._channels = channels_per_connection
         self._kept_for_stop = channels_kept_for_stop
+        self._tunnels = tunnels_per_connection
         self._retry_window_s = retry_window_s
         self._kept: defaultdict[Hashable, list[_Kept]] = defaultdict(list)
         self._is_closed = False
         self._learnt_channels: dict[Hashable, int] = {}
-        self._hosts: WeakValueDictionary[tuple[str, int], asyncio.Semaphore] = WeakValueDictionary()
+        self._hosts: WeakValueDictionary[tuple[tuple[str, int], ...], asyncio.Semaphore] = WeakValueDictionary()
         self._connecting: dict[Hashable, _Connecting] = {}
 
     @asynccontextmanager
@@ -86,6 +103,18 @@ class Pool:
         finally:
             lent.give_back()
 
+    @asynccontextmanager
+    async def through(self, target: Target) -> AsyncIterator[Connection | None]:
+        """Lend the connection to a target's jump host, None where it has none; the target itself is not dialled.
+
+        Raises: ConnectError.
+        """
+        hop = await self._hop_of(target, None)
+        try:
+            yield hop.connection if hop is not None else None
+        finally:
+            self._leave(hop)
+
     def keys(self) -> list[Hashable]:
         """Return the keys of the kept connections."""
         return list(self._kept)
@@ -94,13 +123,14 @@ class Pool:
         """Close connections with an outdated key: idle ones now, used ones when they come back."""
         for key in [key for key in self._kept if not is_current(key)]:
             self._learnt_channels.pop(key, None)
-            for kept in list(self._kept[key]):
+            for kept in list(self._kept.get(key, ())):
                 self._retire(kept)
 
     async def close(self) -> None:
         """Close everything at once."""
         self._is_closed = True
-        everything = [kept for group in self._kept.values() for kept in group]
+        # What runs through another says goodbye before that is closed; it was always opened later.
+        everything = [kept for group in self._kept.values() for kept in group][::-1]
         self._kept.clear()
         for kept in everything:
             self._close(kept)
@@ -123,7 +153,16 @@ class Pool:
     def give_back(self, kept: _Kept) -> None:
         """Take back one use of a connection."""
         kept.used -= 1
-        if kept.used:
+        self._rest(kept)
+
+    def _leave(self, hop: _Kept | None) -> None:
+        """Take back one tunnel of a jump host's connection."""
+        if hop is not None:
+            hop.tunnels -= 1
+            self._rest(hop)
+
+    def _rest(self, kept: _Kept) -> None:
+        if kept.is_busy or self._is_closed:
             return
         if kept.is_retired or kept.connection.is_closed:
             self._drop(kept)
@@ -139,8 +178,25 @@ class Pool:
             made = await self._connected(target, on_retry)
             # The first to wake takes it as it is: one that closed at once must not be replaced for ever.
             kept = self._with_room(target.key, for_stop) if made.used else made
-        self._use(kept)
+        kept.used += 1
+        self._wake(kept)
         return kept
+
+    async def _hop_of(self, target: Target, on_retry: Callable[[int], None] | None) -> _Kept | None:
+        """Return a connection to the target's jump host with one more tunnel counted on it, or None without one."""
+        via = target.via
+        if via is None:
+            return None
+        try:
+            hop = self._with_tunnel(via.key)
+            while hop is None:
+                made = await self._connected(via, on_retry)
+                hop = self._with_tunnel(via.key) if made.tunnels else made
+        except ConnectError as error:
+            raise error.at(via) from None
+        hop.tunnels += 1
+        self._wake(hop)
+        return hop
 
     async def _connected(self, target: Target, on_retry: Callable[[int], None] | None) -> _Kept:
         """Wait for the connect to a target that is on its way, or start it."""
@@ -167,13 +223,12 @@ class Pool:
             task.exception()
 
     async def _connect_and_keep(self, target: Target, on_retry: Callable[[int], None] | None) -> _Kept:
-        kept = _Kept(target.key, await self._connect(target, on_retry))
+        kept = await self._connect(target, on_retry)
         self._kept[target.key].append(kept)
         self._start_idling(kept)
         return kept
 
-    def _use(self, kept: _Kept) -> None:
-        kept.used += 1
+    def _wake(self, kept: _Kept) -> None:
         if kept.idle_timer is not None:
             kept.idle_timer.cancel()
             kept.idle_timer = None
@@ -189,23 +244,26 @@ class Pool:
                 return kept
         return None
 
+    def _with_tunnel(self, key: Hashable) -> _Kept | None:
+        for kept in list(self._kept.get(key, ())):
+            if kept.connection.is_closed:
+                self._retire(kept)
+            elif kept.tunnels < self._tunnels and not kept.is_retired:
+                return kept
+        return None
+
     def _learnt(self, key: Hashable) -> int:
         return self._learnt_channels.get(key, self._channels)
 
-    async def _connect(self, target: Target, on_retry: Callable[[int], None] | None) -> Connection:
-        transport = self._transport_for(target)
-        host = (target.address, target.port)
-        limit = self._hosts.setdefault(host, asyncio.Semaphore(self._handshakes_per_host))
+    async def _connect(self, target: Target, on_retry: Callable[[int], None] | None) -> _Kept:
+        limit = self._hosts.setdefault(places(target), asyncio.Semaphore(self._handshakes_per_host))
         ends_at = monotonic() + self._retry_window_s
         attempt = 1
         while True:
+            # Before the limits are taken: a jump host's own handshake must not wait for those it holds up.
+            hop = await self._hop_of(target, on_retry)
             try:
-                async with limit, self._handshakes:
-                    connection = await transport.connect(target)
-                if self._is_closed:
-                    connection.close()
-                    raise ConnectionLost("The console is shutting down. The command did not run.", is_sent=False)
-                return connection
+                return await self._connect_once(target, hop, limit)
             except ServerClosed as closed:
                 pause_s = _RETRIES_S[min(attempt - 1, len(_RETRIES_S) - 1)] * random.uniform(0.5, 1.5)  # noqa: S311
                 if closed.is_signing_in or monotonic() + pause_s > ends_at:
@@ -215,9 +273,22 @@ class Pool:
                 on_retry(attempt)
             await asyncio.sleep(pause_s)
 
+    async def _connect_once(self, target: Target, hop: _Kept | None, limit: asyncio.Semaphore) -> _Kept:
+        transport = self._transport_for(target)
+        try:
+            async with limit, self._handshakes:
+                connection = await transport.connect(target, hop.connection if hop else None)
+            if self._is_closed:
+                connection.close()
+                raise ConnectionLost("The console is shutting down. The command did not run.", is_sent=False)
+        except BaseException:
+            self._leave(hop)
+            raise
+        return _Kept(target.key, connection, hop)
+
     def _retire(self, kept: _Kept) -> None:
         kept.is_retired = True
-        if not kept.used:
+        if not kept.is_busy:
             self._drop(kept)
 
     def _drop(self, kept: _Kept) -> None:
@@ -232,6 +303,8 @@ class Pool:
         if kept.idle_timer is not None:
             kept.idle_timer.cancel()
         kept.connection.close()
+        hop, kept.hop = kept.hop, None
+        self._leave(hop)
 
 
 class _Lent:

@@ -19,13 +19,15 @@ from instances.engine.errors import (
     CredentialsMissing,
     HostKeyChanged,
     HostKeyUnknown,
+    JumpRefused,
     ProtocolFailed,
     ServerClosed,
     StartRefused,
 )
 from instances.engine.gather import Dialled
+from instances.engine.hops import Tunnelled, not_opened
 from instances.engine.ssh_keys import sign_in
-from instances.engine.transport import Exit, Process
+from instances.engine.transport import Connection, Exit, Process
 from instances.engine.types import HostKey, Sink, Stream, Target
 
 LOGIN_S = 20.0
@@ -54,8 +56,10 @@ class SSHTransport:
         self._keepalive_s = keepalive_s
         self._resolver = resolver
 
-    async def connect(self, target: Target) -> "SSHConnection":
+    async def connect(self, target: Target, through: Connection | None = None) -> "SSHConnection":
         """Connect, check the host key, sign in; credentials leave only for a trusted key.
+
+        ``through`` is an open connection to the target's jump host.
 
         Raises: ConnectError.
         """
@@ -63,48 +67,60 @@ class SSHTransport:
             raise CredentialsMissing
         async with sign_in(target.auth) as credentials:
             if not target.host_keys:
-                raise HostKeyUnknown(await self.presented_host_key(target))
-            return await self._open(target, credentials)
+                raise HostKeyUnknown(await self.presented_host_key(target, through))
+            return await self._open(target, credentials, target.host_keys, through)
 
-    async def presented_host_key(self, target: Target) -> HostKey:
+    async def presented_host_key(self, target: Target, through: Connection | None = None) -> HostKey:
         """Return the key the machine shows now; nobody signs in.
 
         Raises: ConnectError.
         """
         try:
-            connection = await self._open(target, {}, host_keys=())
+            connection = await self._open(target, {}, (), through)
         except HostKeyUnknown as unknown:
             return unknown.presented
         connection.close()
         raise ProtocolFailed("The server showed no host key.")
 
     async def _open(
-        self, target: Target, credentials: dict[str, Any], host_keys: tuple[HostKey, ...] | None = None
+        self, target: Target, credentials: dict[str, Any], trusted: tuple[HostKey, ...], through: Connection | None
     ) -> "SSHConnection":
-        trusted = target.host_keys if host_keys is None else host_keys
         client = _Client()
-        networks = target.denied_networks
-        client.sock = sock = await dial(
-            target.address, target.port, denied_networks=networks, connect_s=self._connect_s, resolver=self._resolver
-        )
+        way = await self._way(target, client, through)
         try:
             # asyncssh's own timer covers the handshake from here on; this one is for what it may miss.
-            async with asyncio.timeout(self._login_s + 1):
+            async with asyncio.timeout(self._login_s + 1 + (self._connect_s if through else 0)):
                 connection = await asyncssh.connect(
                     target.address,
                     target.port,
-                    tunnel=Dialled(sock, client.acknowledge),
+                    tunnel=way,
                     client_factory=lambda: client,
                     login_timeout=self._login_s,
                     keepalive_interval=self._keepalive_s,
                     **(_pinned(trusted) | credentials),
                 )
         except BaseException as error:
-            sock.close()
+            if client.sock is not None:
+                client.sock.close()
+            if isinstance(error, asyncssh.ChannelOpenError):
+                lost = through is None or through.is_closed
+                raise not_opened(error.code, error.reason, target, is_hop_lost=lost) from None
             if isinstance(error, asyncssh.Error | OSError):
                 raise _connect_error(error, client, bool(trusted)) from None
             raise
         return SSHConnection(connection, client)
+
+    async def _way(self, target: Target, client: "_Client", through: Connection | None) -> Dialled | Tunnelled:
+        """Return what the handshake runs on: a socket, or a channel of the jump host. A jump is never left out."""
+        if target.via is not None:
+            if not isinstance(through, SSHConnection):
+                raise JumpRefused
+            return through.way_to(target, self._connect_s)
+        networks = target.denied_networks
+        client.sock = await dial(
+            target.address, target.port, denied_networks=networks, connect_s=self._connect_s, resolver=self._resolver
+        )
+        return Dialled(client.sock, client.acknowledge)
 
 
 class SSHConnection:
@@ -150,6 +166,10 @@ class SSHConnection:
             process.close()
             raise
         return process
+
+    def way_to(self, target: Target, connect_s: float) -> Tunnelled:
+        """Return the way on to a target behind this machine; nothing is opened yet."""
+        return Tunnelled(self._connection, target, connect_s)
 
     def close(self) -> None:
         """Say goodbye and close."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from instances.engine.errors import ConnectError, ConnectionLost
 from instances.engine.stop import Row
-from instances.engine.transport import Exit, Process
+from instances.engine.transport import Connection, Exit, Process
 from instances.engine.types import Sink, Stream, Target
 
 
@@ -93,7 +93,7 @@ class ScriptedTransport:
         self._scene_of = scene_of
         self.machines: dict[Hashable, Machine] = {}
 
-    async def connect(self, target: Target) -> "ScriptedConnection":
+    async def connect(self, target: Target, through: Connection | None = None) -> "ScriptedConnection":
         """Connect as the scene says."""
         machine = self.machines.setdefault(target.key, Machine(self._scene_of(target)))
         await asyncio.sleep(machine.scene.connect_after_s)

@@ -101,8 +101,8 @@ class Connection(Protocol):
 class Transport(Protocol):
     """A way to reach machines."""
 
-    async def connect(self, target: Target) -> Connection:
-        """Connect and sign in; one attempt.
+    async def connect(self, target: Target, through: Connection | None = None) -> Connection:
+        """Connect and sign in; one attempt. ``through`` is the connection to the target's jump host, if it has one.
 
         Raises: ConnectError.
         """

@@ -102,7 +102,8 @@ class Target:
     """Everything needed to reach one machine.
 
     ``key`` names the connection in the pool: a changed address, credential or host key must give another key.
-    ``is_local`` means the console's own machine, without SSH.
+    ``is_local`` means the console's own machine, without SSH. ``via`` is the jump host it is reached through, which
+    may have one of its own; ``key`` must change with any of them.
     """
 
     key: Hashable
@@ -113,6 +114,7 @@ class Target:
     host_keys: tuple[HostKey, ...]
     denied_networks: tuple[str, ...] = ()
     is_local: bool = False
+    via: "Target | None" = None
 
 
 @dataclass(frozen=True)

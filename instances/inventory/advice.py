@@ -11,6 +11,8 @@ ADVICE: dict[str, str] = {
     "only offers outdated algorithms is refused.",
     "server_closed": "The SSH server hung up before signing in. It may be overloaded or limiting connections "
     "(MaxStartups), or refuse the console's address. Try again in a minute.",
+    "jump_refused": "The jump host is reached, but may not connect any further. Look at AllowTcpForwarding and "
+    "PermitOpen in its sshd_config, for the user that is signed in there.",
     "auth_failed": "The instance refused the user name with this password or key. Check the credential, and for a key "
     "that its public half is in the user's authorized_keys file.",
     "credentials_missing": "Choose a credential for this instance, or a default for its group.",

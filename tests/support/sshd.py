@@ -20,10 +20,14 @@ START_S = 10.0
 
 
 class Sshd:
-    """One running server; options are sshd_config words, such as ``MaxStartups="2:100:3"``."""
+    """One running server; options are sshd_config words, such as ``MaxStartups="2:100:3"``.
 
-    def __init__(self, folder: Path, **options: str) -> None:
+    ``prefix`` is put in front of its command line, such as ``ip netns exec NAME``.
+    """
+
+    def __init__(self, folder: Path, *, prefix: tuple[str, ...] = (), **options: str) -> None:
         self.folder = folder
+        self._prefix = prefix
         self.port = free_port()
         self.log_path = folder / "sshd.log"
         for name in ("host_key", "user_key"):
@@ -61,7 +65,18 @@ class Sshd:
         before = self.log().count("Server listening") if self.log_path.exists() else 0
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [SSHD, "-D", "-e", "-f", str(config), "-p", str(self.port), "-o", "ListenAddress=0.0.0.0"],
+                [
+                    *self._prefix,
+                    SSHD,
+                    "-D",
+                    "-e",
+                    "-f",
+                    str(config),
+                    "-p",
+                    str(self.port),
+                    "-o",
+                    "ListenAddress=0.0.0.0",
+                ],
                 stderr=log,
                 stdin=subprocess.DEVNULL,
             )
@@ -109,12 +124,12 @@ class Sshd:
 
 
 @contextmanager
-def running_sshd(**options: str) -> Iterator[Sshd]:
+def running_sshd(*, prefix: tuple[str, ...] = (), **options: str) -> Iterator[Sshd]:
     """Start a server for the block."""
     folder = Path(tempfile.mkdtemp(prefix="muster-sshd-"))
     # Ordinary users must be able to read the authorized key.
     folder.chmod(0o755)
-    server = Sshd(folder, **options)
+    server = Sshd(folder, prefix=prefix, **options)
     try:
         server.start()
         yield server

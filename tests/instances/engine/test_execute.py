@@ -7,6 +7,7 @@ import pytest
 
 from instances.engine.errors import AuthFailed
 from instances.engine.testing import Say, Scene, ScriptedTransport
+from instances.engine.transport import Connection
 from instances.engine.types import Ended, Outcome, Started, StopCause, Stream, Target
 from tests.instances.engine.conftest import Bench, Going
 
@@ -118,7 +119,7 @@ async def test_a_refused_sign_in_is_not_repeated_to_confirm_a_stop(scripted) -> 
     asked = []
 
     class Once(ScriptedTransport):
-        async def connect(self, target: Target):
+        async def connect(self, target: Target, through: Connection | None = None):
             asked.append(target)
             if len(asked) > 1:
                 raise AuthFailed

@@ -51,7 +51,7 @@ class Lines:
         self.at_once = 0
         self.most_at_once = 0
 
-    async def connect(self, target: Target) -> Line:
+    async def connect(self, target: Target, through: Connection | None = None) -> Line:
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
@@ -284,7 +284,7 @@ async def test_a_connect_nobody_waits_for_any_more_ends() -> None:
 
 async def test_a_server_that_closes_after_every_sign_in_is_not_tried_for_ever() -> None:
     class Closing(Lines):
-        async def connect(self, target: Target) -> Line:
+        async def connect(self, target: Target, through: Connection | None = None) -> Line:
             line = await super().connect(target)
             line.close()
             line.fails_with = [ConnectionLost("Closed.", is_sent=False) for _ in range(9)]
