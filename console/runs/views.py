@@ -267,10 +267,11 @@ def instance_commands(request: SignedInRequest, instance_id: int) -> HttpRespons
     instance = get_object_or_404(Instance.objects.filter(rules.scope(request.user, rules.Action.VIEW)), pk=instance_id)
     rows = Invocation.objects.filter(instance=instance).select_related("run").order_by("-pk")
     page = Paginator(rows, HISTORY_ROWS).get_page(request.GET.get("page"))
-    context = {"instance": instance, "invocations": page}
+    context: dict[str, Any] = {"instance": instance, "invocations": page}
     if request.htmx:
         return render(request, "instances/_commands.html", context)
-    return render(request, "instances/details.html", context | {"details": details_of(instance), "tab": "commands"})
+    context |= {"details": details_of(instance, request.user), "tab": "commands"}
+    return render(request, "instances/details.html", context)
 
 
 def _number(text: str | None, default: int | None) -> Any:

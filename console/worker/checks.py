@@ -10,11 +10,11 @@ from typing import Any
 from console.worker.learnt import Learnt
 from instances.credentials import services as credentials
 from instances.engine.check import check, try_out
-from instances.engine.errors import ConnectError, ConnectTimedOut, EngineError
+from instances.engine.errors import ConnectError, ConnectTimedOut, EngineError, JumpRefused
 from instances.engine.pool import Pool
 from instances.engine.steps import Stage, Step, steps_of
 from instances.engine.types import Command, Ended, Facts, Target
-from instances.inventory import reachability
+from instances.inventory import jumps, reachability
 from instances.inventory.models import Instance
 from instances.inventory.targets import targets_of
 
@@ -60,6 +60,11 @@ def _claim() -> list[Asked]:
     instances: list[Instance] = reachability.claim_checks(AT_ONCE)
     if not instances:
         return []
+    blocked = jumps.blocked(instances)
+    for pk, why in blocked.items():
+        error = JumpRefused(why.message)
+        reachability.finish_check(pk, error=error, steps=steps_of((Stage.JUMP,), error))
+    instances = [instance for instance in instances if instance.pk not in blocked]
     targets, owned = targets_of(instances), credentials.credentials_for(instances)
     # A suspended credential is not offered by a check either: its failures are what locks the console out.
     for pk in credentials.suspended_on(owned):
@@ -72,6 +77,9 @@ def _asked(instance: Instance, target: Target, credential_id: int | None) -> Ask
     stages = [stage for stage in Stage if stage not in (Stage.RUN_AS, Stage.WORKING_DIRECTORY) or options.get(stage)]
     if instance.is_local:
         stages = [stage for stage in stages if list(Stage).index(stage) >= list(Stage).index(Stage.SHELL)]
+    # A name behind a jump host is resolved there.
+    left_out = Stage.RESOLVE if target.via is not None else Stage.JUMP
+    stages = [stage for stage in stages if stage is not left_out]
     trial = None
     if options:
         trial = Command(":", uuid.uuid4(), working_directory=options.get("working_directory", ""), timeout_s=10)
@@ -102,6 +110,6 @@ async def _look(asked: Asked, pool: Pool) -> Seen:
 def _save(asked: Asked, seen: Seen) -> None:
     learnt = Learnt()
     if seen.error is None or isinstance(seen.error, ConnectError):
-        learnt.note(asked.instance_id, seen.error, credential_id=asked.credential_id)
+        learnt.note(asked.instance_id, seen.error, credential_id=asked.credential_id, via=asked.target.via)
     learnt.save()
     reachability.finish_check(asked.instance_id, facts=seen.facts, error=seen.error, steps=seen.steps(asked.stages))

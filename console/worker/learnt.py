@@ -4,9 +4,11 @@ from dataclasses import dataclass, field
 
 from instances.credentials import services as credentials
 from instances.engine.errors import AuthFailed, ConnectError, HostKeyChanged, HostKeyUnknown
+from instances.engine.types import Target
 from instances.host_keys import services as host_keys
 from instances.inventory import services as inventory
 from instances.inventory.models import Instance, Reach
+from instances.inventory.targets import TargetKey
 
 
 @dataclass
@@ -16,8 +18,30 @@ class Learnt:
     _reached: set[int] = field(default_factory=set)
     _failed: dict[int, tuple[ConnectError, int | None]] = field(default_factory=dict)
 
-    def note(self, instance_id: int, error: ConnectError | None, *, credential_id: int | None) -> None:
-        """Remember how an attempt to reach an instance went, with which credential; the last attempt counts."""
+    def note(
+        self,
+        instance_id: int,
+        error: ConnectError | None,
+        *,
+        credential_id: int | None,
+        via: Target | None = None,
+    ) -> None:
+        """Remember how an attempt to reach an instance went, with which credential; the last attempt counts.
+
+        ``via`` is its jump host: what one of a chain refused is noted for that one, and those before it were reached.
+        """
+        self._note(instance_id, error, credential_id)
+        failed = error.hop if error is not None else None
+        while via is not None and isinstance(via.key, TargetKey):
+            if failed is None:
+                self._note(via.key.instance_id, None, None)
+            elif via.key == failed.key:
+                assert error is not None
+                self._note(via.key.instance_id, error.hop_error, via.key.credential[0] if via.key.credential else None)
+                failed = None
+            via = via.via
+
+    def _note(self, instance_id: int, error: ConnectError | None, credential_id: int | None) -> None:
         if error is None:
             self._reached.add(instance_id)
             self._failed.pop(instance_id, None)
@@ -38,6 +62,9 @@ class Learnt:
 
 
 def _note_what_to_review(instance_id: int, error: ConnectError, credential_id: int | None) -> None:
+    if error.hop is not None:
+        # It is the jump host's key or credential, and noted for that.
+        return
     instance = Instance.objects.filter(pk=instance_id).first()
     if instance is None:
         return

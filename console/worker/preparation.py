@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
 
 from django.utils import timezone
 
@@ -16,8 +15,9 @@ from console.runs.status import Status
 from instances.access import rules
 from instances.credentials import services as credentials
 from instances.engine.types import Command, CommandType, PasswordAuth, Target
+from instances.inventory import jumps
 from instances.inventory.models import Instance
-from instances.inventory.targets import targets_of
+from instances.inventory.targets import TargetKey, targets_of
 
 ALLOWED_EXIT_STATUSES = frozenset({0})
 
@@ -39,7 +39,6 @@ PROMPT_GONE = Refusal(
     "The password that was entered for this run is gone with the worker that held it. Send it again. "
     "The command did not run.",
 )
-_PROMPT = "prompt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +65,14 @@ def prepare(claims: Sequence[Claim], prompts: Prompts) -> list[Order | Refusal]:
     targets = targets_of(list(found.values()))
     owned = credentials.credentials_for(list(found.values()))
     suspended = credentials.suspended_on(owned)
+    blocked = jumps.blocked(found.values())
     permitted = _Permissions()
     orders: list[Order | Refusal] = []
     for claim in claims:
         run, instance = runs[claim.run_id], found.get(claim.instance_id or 0)
         if instance is None:
             orders.append(DELETED)
-        elif refusal := _refusal(run, instance, permitted, suspended):
+        elif refusal := _refusal(run, instance, permitted, suspended) or _refused_way(blocked.get(instance.pk)):
             orders.append(refusal)
         elif claim.is_prompted and owned.get(instance.pk) is None:
             orders.append(_prompted(run, instance, targets[instance.pk], prompts.of(run.pk)))
@@ -105,21 +105,22 @@ def command_of(run: Run, marker: uuid.UUID) -> Command:
 def current_keys(keys: Sequence[Hashable], prompts: Prompts) -> set[Hashable]:
     """Return those pool keys that still say how their instance is reached and signed in to."""
     ids = {key[0] for key in keys if isinstance(key, tuple)}
-    instances = Instance.objects.select_related("group", "credential").filter(pk__in=ids, is_disabled=False)
-    current: set[Hashable] = {target.key for target in targets_of(instances).values()}
-    held = set(prompts.run_ids)
-    of_prompts = (key for key in keys if isinstance(key, tuple) and key[-2] == _PROMPT)
-    return current | {key for key in of_prompts if key[-1] in held and key[:-2] in current}
+    instances = list(Instance.objects.select_related("group", "credential").filter(pk__in=ids, is_disabled=False))
+    closed = {pk for pk, why in jumps.blocked(instances).items() if why.reason == "instance_disabled"}
+    current: set[Hashable] = {target.key for pk, target in targets_of(instances).items() if pk not in closed}
+    own = (key for key in keys if isinstance(key, TargetKey) and key.run_id in prompts.run_ids)
+    return current | {key for key in own if key._replace(run_id=None) in current}
 
 
 def _prompted(run: Run, instance: Instance, target: Target, prompt: Prompt | None) -> Order | Refusal:
     """Sign in with what was entered for this run, on a connection that no other run is lent."""
     if prompt is None:
         return PROMPT_GONE
+    assert isinstance(target.key, TargetKey)
     auth = PasswordAuth(instance.user_name or prompt.user_name, prompt.password)
     return Order(
         instance_id=instance.pk,
-        target=replace(target, auth=auth, key=(*cast("tuple[Hashable, ...]", target.key), _PROMPT, run.pk)),
+        target=replace(target, auth=auth, key=target.key._replace(run_id=run.pk)),
         command=command_of(run, new_marker()),
         credential_id=None,
         stop_at_cap=run.stop_at_cap,
@@ -155,6 +156,12 @@ def _refusal(run: Run, instance: Instance, permissions: _Permissions, suspended:
             "Try again on the instance's page. The command did not run.",
         )
     return None
+
+
+def _refused_way(why: jumps.Blocked | None) -> Refusal | None:
+    if why is None:
+        return None
+    return Refusal(Status.SKIPPED if why.reason == "instance_disabled" else Status.UNREACHABLE, why.reason, why.message)
 
 
 def refuse(journal: Journal, refusal: Refusal) -> None:

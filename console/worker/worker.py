@@ -156,7 +156,7 @@ class Worker:
                     stop=stop,
                 )
                 error = await invoke(work, pool=self._pool, flush=lambda: self._writer.flush(journal))
-                self._learnt.note(order.instance_id, error, credential_id=order.credential_id)
+                self._learnt.note(order.instance_id, error, credential_id=order.credential_id, via=order.target.via)
             await self._writer.flush(journal)
         except Exception:
             # The last resort: one broken invocation must not take the others of this worker with it.

@@ -23,7 +23,8 @@ EngineError                    reason
 ├── StartRefused               bootstrap             the start was sent and refused
 └── CommandRefused             os_mismatch, …        nothing was sent
 
-``ConnectError.hop`` is set where a jump host, not the instance itself, could not be reached.
+``ConnectError.hop`` is set where a jump host, not the instance itself, could not be reached, and ``hop_error`` is then
+the error as the jump host itself has it.
 The docstring of a class is its default message.
 """
 
@@ -52,6 +53,7 @@ class ConnectError(EngineError):
 
     reason = "unreachable"
     hop: Target | None = None
+    hop_error: "ConnectError | None" = None
 
     def at(self, hop: Target) -> Self:
         """Return the same error as one of a jump host, which the message names first.
@@ -62,7 +64,7 @@ class ConnectError(EngineError):
             return self
         named, text = copy.copy(self), str(self)
         named.args = (f"Jump host {hop.name}: {text[:1].lower()}{text[1:]}",)
-        named.hop = hop
+        named.hop, named.hop_error = hop, self
         return named
 
 

@@ -12,6 +12,7 @@ from instances.engine.types import Ended, Outcome
 class Stage(StrEnum):
     """A step, in the order in which they are taken."""
 
+    JUMP = "jump"
     RESOLVE = "resolve"
     CONNECT = "connect"
     HOST_KEY = "host_key"
@@ -72,6 +73,8 @@ def steps_of(stages: Sequence[Stage], error: EngineError | None, ended: Ended | 
 
 def stage_of(error: EngineError) -> Stage:
     """Return the step in which this error comes about; what comes after signing in belongs to the shell."""
+    if (isinstance(error, errors.ConnectError) and error.hop is not None) or isinstance(error, errors.JumpRefused):
+        return Stage.JUMP
     if isinstance(error, errors.ServerClosed):
         return Stage.SIGN_IN if error.is_signing_in else Stage.HOST_KEY
     return next((stage for kind, stage in _STAGE_OF if isinstance(error, kind)), Stage.SHELL)
@@ -84,10 +87,12 @@ def _stage_of_reason(reason: str) -> Stage:
 
 
 def _failed_at(stages: Sequence[Stage], failed: Stage, reason: str, message: str, is_dialled: bool) -> tuple[Step, ...]:
-    at = list(Stage).index(failed)
+    order = list(Stage)
+    # A step that does not stand by itself here is told with the next one.
+    at = order.index(next((stage for stage in stages if order.index(stage) >= order.index(failed)), stages[-1]))
     found = []
     for stage in stages:
-        place = list(Stage).index(stage)
+        place = order.index(stage)
         if place == at:
             found.append(Step(stage, StepState.FAILED, reason, message))
         else:

@@ -7,6 +7,7 @@ from instances.inventory.advice import advice_for
 from instances.inventory.models import Instance
 
 LABELS: dict[str, str] = {
+    Stage.JUMP: "Jump host",
     Stage.RESOLVE: "Resolve the name",
     Stage.CONNECT: "Connect",
     Stage.HOST_KEY: "Host key",

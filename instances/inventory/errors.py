@@ -6,6 +6,8 @@ InventoryError
 ├── NameInvalid
 ├── NameTaken
 ├── TagsInvalid
+├── JumpInvalid
+├── InUseAsJumpHost
 └── InstanceGone
 """
 
@@ -45,6 +47,16 @@ class TagsInvalid(InventoryError):
     """Write tags as key=value, separated by spaces."""
 
     field = "tags"
+
+
+class JumpInvalid(InventoryError):
+    """This instance cannot be the jump host."""
+
+    field = "jump"
+
+
+class InUseAsJumpHost(InventoryError):
+    """Other instances are reached through this one. Give those another way first."""
 
 
 class InstanceGone(InventoryError):

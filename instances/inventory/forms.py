@@ -4,13 +4,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django import forms
+from django.urls import reverse
 
 from instances.access import rules
 from instances.access.models import Group
 from instances.access.rules import Action
 from instances.credentials.models import Credential
 from instances.credentials.user_names import check_user_name
-from instances.inventory import addresses, groups, paste, services
+from instances.inventory import addresses, groups, jumps, paste, services
 from instances.inventory import tags as tag_text
 from instances.inventory.errors import InventoryError
 from instances.inventory.models import OS, Instance
@@ -73,13 +74,25 @@ class InstanceForm(_GroupAndCredential):
         help_text="key=value, separated by spaces, such as env=prod role=db.",
         widget=forms.TextInput({**_PLAIN, "class": "mono", "placeholder": "env=prod role=db"}),
     )
-    field_order = ("address", "name", "os", "group", "credential", "tags")
+    jump = forms.CharField(
+        label="Reached through",
+        max_length=80,
+        required=False,
+        help_text="The name of its jump host, if the console cannot reach it directly.",
+        widget=forms.TextInput({**_PLAIN, "list": "jump-hosts", "placeholder": "directly"}),
+    )
+    field_order = ("address", "jump", "name", "os", "group", "credential", "tags")
 
     def __init__(self, *args: Any, user: "User", instance: Instance | None = None, **kwargs: Any) -> None:
         if instance is not None:
             kwargs["initial"] = _initial(instance)
         super().__init__(*args, user=user, **kwargs)
         self.instance = instance
+        self.fields["jump"].widget.attrs |= {
+            "hx-get": reverse("jump-hosts"),
+            "hx-trigger": "input changed delay:200ms",
+            "hx-target": "#jump-hosts",
+        }
 
     def clean_address(self) -> addresses.Address:
         """Return the address that was read."""
@@ -88,6 +101,18 @@ class InstanceForm(_GroupAndCredential):
     def clean_tags(self) -> dict[str, str]:
         """Return the tags that were read."""
         return _read(tag_text.parse, self.cleaned_data["tags"])
+
+    @property
+    def jump_hosts(self) -> list[str]:
+        """The names to choose from as long as nothing is typed."""
+        return jumps.suggest(self.user, "")
+
+    def clean_jump(self) -> Instance | None:
+        """Return the jump host; the one that is there stays, whoever may choose it."""
+        kept = self.instance.jump if self.instance is not None else None
+        if kept is not None and self.cleaned_data["jump"] == kept.name:
+            return kept
+        return _read(lambda name: jumps.find(self.user, name), self.cleaned_data["jump"])
 
     def add(self) -> Instance | None:
         """Add the instance and have it checked; None when it was refused."""
@@ -208,6 +233,7 @@ def _initial(instance: Instance) -> dict[str, Any]:
     return {
         "address": str(addresses.address_of(instance)),
         "name": instance.name,
+        "jump": instance.jump.name if instance.jump else "",
         "os": instance.os,
         "group": instance.group_id,
         "credential": instance.credential_id,

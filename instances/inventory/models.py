@@ -26,8 +26,9 @@ class Instance(models.Model):
     """A machine: where it is, how it is reached, and what was last seen of it.
 
     ``is_local`` marks the console's own machine, which is reached without SSH. ``is_demo`` marks the demo fleet.
-    ``target_version`` rises with every change of address, port, user or trusted key, so that kept connections to
-    the former place are closed.
+    ``target_version`` rises with every change of address, port, user, jump host or trusted key, so that kept
+    connections to the former place are closed. ``jump`` is the instance it is reached through; it cannot be deleted
+    meanwhile, for without it another machine of the same address might be dialled.
     """
 
     name = models.CharField(max_length=80, unique=True)
@@ -39,6 +40,7 @@ class Instance(models.Model):
     credential = models.ForeignKey(
         Credential, null=True, blank=True, on_delete=models.SET_NULL, related_name="instances"
     )
+    jump = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="behind")
     is_disabled = models.BooleanField(default=False)
     is_local = models.BooleanField(default=False)
     is_demo = models.BooleanField(default=False)

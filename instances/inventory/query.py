@@ -1,8 +1,8 @@
 """The filter language of the list: words, ``key:value``, ``-`` in front to leave out.
 
 - A bare word is looked for in names, addresses and tag values.
-- ``name:`` and ``address:`` look for a part; ``os:``, ``state:`` and ``group:`` compare; ``tag:env`` asks for the key;
-  every other key is a tag's: ``env:prod``, or ``env:`` for any value.
+- ``name:`` and ``address:`` look for a part; ``os:``, ``state:``, ``group:`` and ``via:`` compare; ``tag:env`` asks for
+  the key; every other key is a tag's: ``env:prod``, or ``env:`` for any value.
 - The same key twice means either of them; different keys, and words, must all match.
 - ``"two words"`` keeps blanks; ``-`` or ``!`` in front leaves out what matches.
 """
@@ -189,6 +189,11 @@ def _group(value: str) -> Q:
     return found | Q(group=None) if value.lower() in {"", NO_GROUP} else found
 
 
+def _via(value: str) -> Q:
+    found = Q(jump__name__iexact=value)
+    return found | Q(jump=None) if value.lower() in {"", NO_GROUP} else found
+
+
 _CONDITIONS: dict[str, Callable[[str], Q]] = {
     "": _word,
     "name": lambda value: Q(name__icontains=value),
@@ -196,6 +201,7 @@ _CONDITIONS: dict[str, Callable[[str], Q]] = {
     "os": lambda value: Q(os=value),
     "state": lambda value: STATES.get(value, NOTHING),
     "group": _group,
+    "via": _via,
     "tag": lambda value: Q(pk__in=Tag.objects.filter(key=value.lower()).values("instance_id")),
 }
 RESERVED_KEYS = frozenset(_CONDITIONS) - {""}

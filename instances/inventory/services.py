@@ -15,13 +15,14 @@ from instances.access.rules import Action
 from instances.audit.services import record
 from instances.credentials.models import Credential, CredentialSuspension
 from instances.host_keys.models import HostKey
+from instances.inventory import jumps, targets
 from instances.inventory import tags as tag_text
-from instances.inventory import targets
 from instances.inventory.addresses import Address
 from instances.inventory.addresses import parse as parse_address
 from instances.inventory.errors import (
     AddressInvalid,
     InstanceGone,
+    JumpInvalid,
     LocalhostNotAllowed,
     NameInvalid,
     NameTaken,
@@ -48,6 +49,7 @@ class NewInstance:
     name: str = ""
     os: str = OS.LINUX
     tags: Mapping[str, str] | None = None
+    group: Group | None = None
 
     @property
     def wanted_name(self) -> str:
@@ -72,13 +74,14 @@ def add_instance(
     credential: Credential | None = None,
     os: str = OS.LINUX,
     tags: Mapping[str, str] | None = None,
+    jump: Instance | None = None,
     is_demo: bool = False,
     check: bool = False,
 ) -> Instance:
     """Register an instance; without a name it is called like its host. ``check`` asks a worker to look at it at once.
 
     Raises: NotAllowed, NameTaken, NameInvalid, AddressInvalid (a network closed to the console),
-    LocalhostNotAllowed.
+    LocalhostNotAllowed, JumpInvalid.
     """
     _require_place(actor, group, credential)
     new = NewInstance(address, name, os, tags)
@@ -87,11 +90,14 @@ def add_instance(
     with transaction.atomic():
         _free_name(new.wanted_name)
         instance = _row(new, group, credential)
+        jumps.check(actor, instance=instance, jump=jump)
+        instance.jump = jump
         instance.is_demo = is_demo
         instance.check_requested_at = timezone.now() if check else None
         _save(instance)
         Tag.objects.bulk_create(tag_text.rows(instance.pk, tags or {}))
-        record(actor, "add_instance", instance.name, id=instance.pk, address=str(address))
+        via = jump.name if jump else ""
+        record(actor, "add_instance", instance.name, id=instance.pk, address=str(address), via=via)
     return instance
 
 
@@ -108,12 +114,14 @@ def add_many(
     Raises: as add_instance.
     """
     _require_place(actor, group, credential)
+    for chosen in {one.group for one in new if one.group is not None}:
+        rules.require(actor, Action.MANAGE_INSTANCES, chosen)
     for one in new:
         check_address(one.address)
         check_name(one.wanted_name)
     with transaction.atomic():
         _free_names([one.wanted_name for one in new])
-        unsaved = [_row(one, group, credential) for one in new]
+        unsaved = [_row(one, one.group or group, credential) for one in new]
         for row in unsaved:
             row.check_requested_at = timezone.now() if check else None
         try:
@@ -137,7 +145,8 @@ def adhoc_instance(actor: "User", *, address: str, credential: Credential | None
     same = Instance.objects.filter(address=place.host, port=place.port, is_local=place.is_local)
     registered = same.filter(rules.scope(actor, Action.SEND_COMMAND), is_adhoc=False, is_disabled=False)
     registered = registered.filter(user_name=place.user) if place.user else registered
-    found = registered.order_by("pk").first()
+    # What is typed is meant as seen from here; behind a jump host it is taken only where nothing else is.
+    found = registered.order_by(F("jump").asc(nulls_first=True), "pk").first()
     if found is not None:
         return found
     _require_place(actor, None, credential)
@@ -172,12 +181,13 @@ def change_instance(
     credential: Credential | None,
     os: str,
     tags: Mapping[str, str],
+    jump: Instance | None,
 ) -> Changed:
-    """Change an instance. Another host or port takes its credential and trusted host keys away.
+    """Change an instance. Another host, port or jump host takes its credential and trusted host keys away.
 
     Somebody who may edit an address must not be able to have a stored secret sent to a machine of his own, so after
     a move the credential is chosen, and the host key reviewed, again.
-    Raises: NotAllowed, NameTaken, NameInvalid, AddressInvalid, LocalhostNotAllowed, InstanceGone.
+    Raises: NotAllowed, NameTaken, NameInvalid, AddressInvalid, LocalhostNotAllowed, InstanceGone, JumpInvalid.
     """
     name = name.strip() or address.host[:NAME_LIMIT]
     check_name(name)
@@ -186,13 +196,19 @@ def change_instance(
         rules.require(actor, Action.MANAGE_INSTANCES, row.group)
         _require_place(actor, group, credential if credential != row.credential else None)
         before = _place(row)
-        has_moved = before[:3] != (address.host, address.port, address.is_local)
+        jump_id = jump.pk if jump is not None else None
+        has_moved = before[:4] != (address.host, address.port, address.is_local, jump_id)
         if has_moved:
             check_address(address)
         if name != row.name:
             _free_name(name)
         row.name, row.group, row.os = name, group, os
         row.address, row.port, row.is_local, row.user_name = address.host, address.port, address.is_local, address.user
+        if has_moved:
+            jumps.check(actor, instance=row, jump=jump)
+            if row.is_local and row.behind.exists():
+                raise JumpInvalid("Others are reached through it, and the console's own machine is no jump host.")
+        row.jump = jump
         row.credential = None if has_moved else credential
         # Loopback is open to the demo fleet only, and only at its own places.
         row.is_demo = row.is_demo and not has_moved
@@ -202,7 +218,7 @@ def change_instance(
         if has_moved:
             _forget_place(row.pk)
         _replace_tags(row.pk, tags)
-        record(actor, "change_instance", row.name, id=row.pk, address=str(address), has_moved=has_moved)
+        record(actor, "change_instance", row.name, id=row.pk, address=str(address), via=jump_id, has_moved=has_moved)
     return Changed(row, has_moved)
 
 
@@ -225,12 +241,15 @@ def enable_instances(actor: "User", *, instances: QuerySet[Instance]) -> int:
 def delete_instances(actor: "User", *, instances: QuerySet[Instance]) -> int:
     """Delete instances with their tags and host keys; runs keep what they recorded. Return how many.
 
-    Raises: NotAllowed, deleting none, if one of them may not be managed.
+    Raises: NotAllowed, deleting none, if one of them may not be managed; InUseAsJumpHost.
     """
     with transaction.atomic():
         _require_all(actor, Action.MANAGE_INSTANCES, instances)
         rows = dict(instances.order_by("pk").values_list("pk", "name"))
         if rows:
+            jumps.refuse_if_in_use(actor, rows, _parts(rows))
+            for part in _parts(rows):
+                part.filter(jump__isnull=False).update(jump=None)
             for part in _parts(rows):
                 part.delete()
             record(actor, "delete_instances", _subject(list(rows.values())), instances=rows)
@@ -344,8 +363,8 @@ def _locked(pk: int) -> Instance:
         raise InstanceGone from error
 
 
-def _place(instance: Instance) -> tuple[str, int, bool, str]:
-    return instance.address, instance.port, instance.is_local, instance.user_name
+def _place(instance: Instance) -> tuple[str, int, bool, int | None, str]:
+    return instance.address, instance.port, instance.is_local, instance.jump_id, instance.user_name
 
 
 def _forget_place(instance_id: int) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import ipaddress
 import logging
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple, Optional
 
 from django.conf import settings
 
@@ -13,12 +14,32 @@ from instances.credentials.vault import VaultError
 from instances.engine.types import Auth, HostKey, Target
 from instances.host_keys.services import trusted_keys_of
 from instances.inventory.addresses import Address, ip_of
+from instances.inventory.jumps import HOPS_LIMIT, hops_of
 from instances.inventory.models import Instance
 
 logger = logging.getLogger(__name__)
 
 # 0.0.0.0 and :: reach the own machine too.
 LOOPBACK_NETWORKS = ("127.0.0.0/8", "0.0.0.0/8", "::1/128", "::/128")
+# In place of a jump host that is gone: without a credential nothing is dialled, least of all the instance directly.
+NOWHERE = Target("nowhere", "(deleted)", "", 0, None, ())
+
+
+class TargetKey(NamedTuple):
+    """What names a connection in the pool; it changes with everything that decides where the connection leads.
+
+    Shape: ``credential`` is the id and version; ``via`` is the key of the jump host; ``run_id`` is the one run
+    whose own password signs in.
+    """
+
+    instance_id: int
+    address: str
+    port: int
+    user: str
+    credential: tuple[int, int] | None
+    target_version: int
+    via: Optional["TargetKey"] = None
+    run_id: int | None = None
 
 
 def target_of(instance: Instance) -> Target:
@@ -31,14 +52,24 @@ def targets_of(instances: Iterable[Instance]) -> dict[int, Target]:
 
     The user name kept with the instance wins over the credential's. The pool key changes with everything that
     decides where a connection leads or who is signed in on it. Side effects: about four queries, however many
-    instances; each credential is opened once.
+    instances, and one for each link of the longest chain of jump hosts; each credential is opened once.
     A credential that the vault cannot open counts as none, with an error in the log: the others are not held up.
     """
     rows = list(instances)
-    owned, keys = credentials_for(rows), trusted_keys_of(rows)
+    hops = hops_of(rows)
+    everything = list({row.pk: row for row in [*rows, *hops.values()]}.values())
+    owned, keys = credentials_for(everything), trusted_keys_of(everything)
     used = {credential.pk: credential for credential in owned.values() if credential is not None}
     opened = {pk: _opened(credential) for pk, credential in used.items()}
-    return {row.pk: _target(row, owned[row.pk], keys[row.pk], opened) for row in rows}
+
+    def target(row: Instance, left: int) -> Target:
+        via = None
+        if row.jump_id is not None:
+            hop = hops.get(row.jump_id)
+            via = target(hop, left - 1) if hop is not None and left else NOWHERE
+        return _target(row, owned[row.pk], keys[row.pk], opened, via)
+
+    return {row.pk: target(row, HOPS_LIMIT) for row in rows}
 
 
 def local_is_allowed() -> bool:
@@ -68,18 +99,20 @@ def _target(
     credential: Credential | None,
     host_keys: tuple[HostKey, ...],
     opened: Mapping[int, Auth | None],
+    via: Target | None,
 ) -> Target:
     auth = opened[credential.pk] if credential is not None and not instance.is_local else None
     if auth is not None and instance.user_name:
         auth = dataclasses.replace(auth, user=instance.user_name)
     return Target(
-        key=(
+        key=TargetKey(
             instance.pk,
             instance.address,
             instance.port,
             auth.user if auth else instance.user_name,
             (credential.pk, credential.version) if credential else None,
             instance.target_version,
+            via.key if via is not None and isinstance(via.key, TargetKey) else None,
         ),
         name=instance.name,
         address=instance.address,
@@ -88,6 +121,7 @@ def _target(
         host_keys=host_keys,
         denied_networks=_denied_networks(may_be_loopback=instance.is_demo or instance.is_local),
         is_local=instance.is_local,
+        via=via,
     )
 
 

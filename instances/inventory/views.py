@@ -14,9 +14,10 @@ from instances.access.models import Group
 from instances.access.requests import SignedInRequest
 from instances.access.rules import Action
 from instances.inventory import groups as group_services
-from instances.inventory import services
+from instances.inventory import jumps, services
 from instances.inventory.connection import shown_steps
 from instances.inventory.details import details_of
+from instances.inventory.errors import InUseAsJumpHost
 from instances.inventory.forms import GroupForm, InstanceForm, PasteForm, TrialForm
 from instances.inventory.models import Instance
 from instances.inventory.query import numbers, selected, visible
@@ -59,8 +60,16 @@ def instance(request: SignedInRequest, instance_id: int) -> HttpResponse:
     """Show one instance: what is known of it, or the commands sent to it."""
     row = _instance(request, instance_id)
     tab = request.GET.get("tab", "")
-    context = {"details": details_of(row), "instance": row, "tab": tab if tab in TABS else TABS[0]}
+    context = {"details": details_of(row, request.user), "instance": row, "tab": tab if tab in TABS else TABS[0]}
     return render(request, "instances/details.html", context)
+
+
+@require_GET
+def jump_hosts(request: SignedInRequest) -> HttpResponse:
+    """Suggest jump hosts whose name has what was typed so far."""
+    rules.require_anywhere(request.user, Action.MANAGE_INSTANCES)
+    names = jumps.suggest(request.user, request.GET.get("jump", ""))
+    return render(request, "instances/_jump_hosts.html", {"jump_hosts": names})
 
 
 @require_http_methods(["GET", "POST"])
@@ -131,7 +140,12 @@ def delete_instances(request: SignedInRequest, instance_id: int | None = None) -
         names = found.values_list("name", flat=True)[:NAMES_SHOWN]
         context = {"count": count, "names": list(names), "ids": _joined(found), "next": next_page(request, "/")}
         return render(request, "instances/delete.html", context)
-    return _back(request, None, services.delete_instances(request.user, instances=found), "deleted")
+    try:
+        count = services.delete_instances(request.user, instances=found)
+    except InUseAsJumpHost as error:
+        messages.error(request, str(error))
+        return redirect(next_page(request, "/"))
+    return _back(request, None, count, "deleted")
 
 
 @require_POST
@@ -184,7 +198,7 @@ def select_group(request: SignedInRequest) -> HttpResponse:
 
 
 def _instance(request: SignedInRequest, instance_id: int) -> Instance:
-    rows = visible(request.user).select_related("group__default_credential__credential", "credential")
+    rows = visible(request.user).select_related("group__default_credential__credential", "credential", "jump")
     return get_object_or_404(rows.prefetch_related("tags"), pk=instance_id)
 
 

@@ -71,6 +71,8 @@ remove-demo           POST  sign-in    sign-in  403       403        403     403
 
 add-instance          GET   sign-in    sign-in  403       200        200     403     403       200
 add-instance          POST  sign-in    sign-in  403       422        >!      403     403       >!     instance
+jump-hosts            GET   sign-in    sign-in  403       200        200     403     403       200
+jump-hosts            POST  sign-in    sign-in  405       405        405     405     405       405
 paste-instances       GET   sign-in    sign-in  403       200        200     403     403       200
 paste-instances       POST  sign-in    sign-in  403       422        >!      403     403       >!     home
 instance              GET   sign-in    sign-in  404       404        200     200     200       200

@@ -17,11 +17,12 @@ from instances.access.rules import NotAllowed
 from instances.credentials import services as credentials
 from instances.credentials.models import Credential, CredentialKind
 from instances.engine.errors import EngineError
+from instances.engine.pool import Pool
 from instances.engine.ssh import SSHTransport
-from instances.engine.types import HostKey
+from instances.engine.types import HostKey, Target
 from instances.host_keys import services as host_keys
+from instances.inventory import jumps, tags
 from instances.inventory import services as inventory
-from instances.inventory import tags
 from instances.inventory.addresses import Address
 from instances.inventory.addresses import parse as parse_address
 from instances.inventory.errors import InventoryError
@@ -40,6 +41,7 @@ class Command(BaseCommand):
         parser.add_argument("address", metavar="[user@]host[:port]")
         parser.add_argument("--os", choices=OS.values, default=OS.LINUX)
         parser.add_argument("--group", metavar="GROUP", help="A group that exists.")
+        parser.add_argument("--via", metavar="NAME", default="", help="Reach it through this instance.")
         parser.add_argument("--tag", metavar="k=v", action="append", default=[])
         secret = parser.add_mutually_exclusive_group()
         secret.add_argument("--key", metavar="FILE", help="Sign in with this private key.")
@@ -60,8 +62,9 @@ class Command(BaseCommand):
             actor = shell_actor(options["user"])
             address = parse_address(options["address"])
             inventory.check_address(address)
-            key = _host_key(address, options)
-            instance = _add(actor, address, key, options)
+            jump = jumps.find(actor, options["via"])
+            key = _host_key(address, jump, options)
+            instance = _add(actor, address, key, options, jump)
         except ValidationError as error:
             fail(" ".join(error.messages))
         except (InventoryError, NotAllowed, EngineError, OSError, UnicodeError) as error:
@@ -71,21 +74,35 @@ class Command(BaseCommand):
         self.stdout.write(f"Added {instance.name} ({address}).")
 
 
-def _host_key(address: Address, options: dict[str, Any]) -> HostKey | None:
-    """Return the key to trust. Side effects: connects, without signing in."""
+def _host_key(address: Address, jump: Instance | None, options: dict[str, Any]) -> HostKey | None:
+    """Return the key to trust. Side effects: connects, without signing in; signs in to jump hosts."""
     wanted = options["trust"]
     if not wanted and not options["trust_on_first_use"]:
         return None
     if address.is_local:
         fail("The console's own machine is reached without SSH and has no host key: leave out the trust.")
-    place = Instance(name=options["name"], address=address.host, port=address.port)
-    shown = asyncio.run(SSHTransport().presented_host_key(target_of(place)))
+    place = Instance(name=options["name"], address=address.host, port=address.port, jump=jump)
+    for why in jumps.blocked([place]).values():
+        fail(why.message)
+    shown = asyncio.run(_presented(target_of(place)))
     if wanted and shown.fingerprint != "SHA256:" + wanted.strip().removeprefix("SHA256:").rstrip("="):
         fail(f"{address} shows the host key {shown.fingerprint}, not {wanted}. Nothing was added.")
     return shown
 
 
-def _add(actor: User, address: Address, key: HostKey | None, options: dict[str, Any]) -> Instance:
+async def _presented(target: Target) -> HostKey:
+    transport = SSHTransport()
+    pool = Pool(lambda _: transport)
+    try:
+        async with pool.through(target) as hop:
+            return await transport.presented_host_key(target, hop)
+    finally:
+        await pool.close()
+
+
+def _add(
+    actor: User, address: Address, key: HostKey | None, options: dict[str, Any], jump: Instance | None
+) -> Instance:
     kind, secret, passphrase = _secret(options)
     if kind and not address.user:
         fail("Write user@host: the credential needs the name of the user to sign in as.")
@@ -98,6 +115,7 @@ def _add(actor: User, address: Address, key: HostKey | None, options: dict[str, 
             credential=_credential(actor, address, options["name"], kind, secret, passphrase),
             os=options["os"],
             tags=tags.parse(" ".join(options["tag"])),
+            jump=jump,
             check=True,
         )
         if key is not None:

@@ -78,6 +78,7 @@ def test_an_instance_moved_elsewhere_is_no_demo_instance_any_more(actor):
         credential=None,
         os=row.os,
         tags={},
+        jump=None,
     )
     row.refresh_from_db()
     assert not row.is_demo

@@ -79,7 +79,7 @@ def test_those_without_a_credential_are_signed_in_to_with_what_was_entered(worke
     # Its row is gone with the first claim.
     assert not PromptedPassword.objects.exists()
     # A connection of its own: no other run may be lent it.
-    assert first.target.key[-2:] == ("prompt", run.pk)
+    assert first.target.key.run_id == run.pk
     assert CANARY not in repr(first)
     assert CANARY not in repr(PROMPT)
 

@@ -38,6 +38,7 @@ def change(actor: Any, instance: Instance, **changes: Any) -> services.Changed:
         "credential": instance.credential,
         "os": instance.os,
         "tags": {tag.key: tag.value for tag in instance.tags.all()},
+        "jump": instance.jump,
     }
     return services.change_instance(actor, instance=instance, **(same | changes))
 
@@ -283,6 +284,7 @@ def test_an_instance_deleted_meanwhile_is_told() -> None:
             credential=None,
             os="linux",
             tags={},
+            jump=None,
         )
 
 
