@@ -114,11 +114,10 @@ async def test_a_certificate_where_only_its_authority_is_taken(someone: str, tmp
         assert not await connects(server, KeyAuth(someone, pair.private.encode()))
         elsewhere = signed(pair.public, authority.private, principals="somebody-else")
         assert not await connects(server, KeyAuth(someone, pair.private.encode(), None, elsewhere))
-        before = server.log()
         old = signed(pair.public, authority.private, principals=someone, valid="-2h:-1h")
         with pytest.raises(errors.CertificateRefused, match="expired"):
-            await connects(server, KeyAuth(someone, pair.private.encode(), None, old))
-        assert server.log() == before
+            # Nothing listens there, and nothing was dialled to find that out.
+            await SSHTransport().connect(server.target(port=1, auth=KeyAuth(someone, pair.private.encode(), None, old)))
 
 
 def _readable(text: str) -> Path:
@@ -210,7 +209,7 @@ def test_keys_are_taken_out_of_the_text_around_them() -> None:
     ("found", "put"),
     [
         ("Argon2-Memory: 8192", "Argon2-Memory: 99999999"),
-        ("Argon2-Passes: ", "Argon2-Passes: 9"),
+        ("Argon2-Passes: ", "Argon2-Passes: 999"),
         ("Private-Lines: ", "Private-Lines: 9"),
         ("aes256-cbc", "des"),
         ("File-3", "File-4"),
