@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from instances.credentials import services as credentials
-from instances.engine.errors import AuthFailed, ConnectError, HostKeyChanged, HostKeyUnknown
+from instances.engine.errors import AuthFailed, ConnectError, HostCertificateRefused, HostKeyError
 from instances.engine.types import Target
 from instances.host_keys import services as host_keys
 from instances.inventory import services as inventory
@@ -68,7 +68,7 @@ def _note_what_to_review(instance_id: int, error: ConnectError, credential_id: i
     instance = Instance.objects.filter(pk=instance_id).first()
     if instance is None:
         return
-    if isinstance(error, HostKeyUnknown | HostKeyChanged):
+    if isinstance(error, HostKeyError | HostCertificateRefused) and error.presented is not None:
         host_keys.note_presented(instance, error.presented)
     elif isinstance(error, AuthFailed) and credential_id is not None:
         credentials.note_failure(credential_id=credential_id, instance=instance)

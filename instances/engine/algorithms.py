@@ -31,6 +31,15 @@ SIGNATURES = (
     "rsa-sha2-256",
 )
 
+CERTIFICATES = (
+    "ssh-ed25519-cert-v01@openssh.com",
+    "ecdsa-sha2-nistp256-cert-v01@openssh.com",
+    "ecdsa-sha2-nistp384-cert-v01@openssh.com",
+    "ecdsa-sha2-nistp521-cert-v01@openssh.com",
+    "rsa-sha2-512-cert-v01@openssh.com",
+    "rsa-sha2-256-cert-v01@openssh.com",
+)
+
 
 @lru_cache(maxsize=64)
 def host_key_algorithms(trusted: tuple[str, ...]) -> tuple[str, ...]:

@@ -16,8 +16,10 @@ EngineError                    reason
 │   ├── KeyUnreadable          key_unreadable
 │   ├── CertificateRefused     certificate_refused
 │   ├── AgentUnavailable       auth_failed           nothing was offered, so it counts against no credential
+│   ├── HostKeyRevoked         host_key_revoked
 │   ├── HostKeyUnknown         host_key_unknown      .presented
-│   └── HostKeyChanged         host_key_changed      .presented
+│   ├── HostKeyChanged         host_key_changed      .presented
+│   └── HostCertificateRefused host_certificate      .presented
 ├── ConnectionLost             connection_lost       .is_sent
 ├── ChannelRefused             channel_refused       the start was not sent
 ├── StartRefused               bootstrap             the start was sent and refused
@@ -157,6 +159,13 @@ class AgentUnavailable(ConnectError):
     reason = "auth_failed"
 
 
+class HostKeyRevoked(ConnectError):
+    """The instance shows a host key that was revoked, or a certificate of a revoked authority: give it a new host key.
+    No credential was sent and the command did not run."""
+
+    reason = "host_key_revoked"
+
+
 class HostKeyError(ConnectError):
     """The host key was not accepted. No credential was sent and the command did not run."""
 
@@ -176,6 +185,23 @@ class HostKeyChanged(HostKeyError):
     No credential was sent and the command did not run."""
 
     reason = "host_key_changed"
+
+
+class HostCertificateRefused(ConnectError):
+    """The host certificate of this instance was refused. No credential was sent and the command did not run.
+
+    ``presented`` is the machine's plain key, where it was asked for: a person may trust that itself.
+    """
+
+    reason = "host_certificate"
+
+    def __init__(self, presented: HostKey | None = None, *, fault: str = "is not accepted") -> None:
+        super().__init__(
+            f"The host certificate of this instance {fault}: have it issued anew, or review its host key. "
+            "No credential was sent and the command did not run.",
+        )
+        self.presented = presented
+        self.fault = fault
 
 
 class ConnectionLost(EngineError):

@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncssh  # noqa: TID251  the one place, with ssh_keys.py
 
-from instances.engine.algorithms import CIPHERS, KEX, MACS, SIGNATURES, host_key_algorithms
+from instances.engine.algorithms import CIPHERS, KEX, MACS, SIGNATURES
 from instances.engine.dial import CONNECT_S, Resolver, dial
 from instances.engine.errors import (
     AuthFailed,
@@ -17,7 +17,8 @@ from instances.engine.errors import (
     ConnectionLost,
     ConnectTimedOut,
     CredentialsMissing,
-    HostKeyChanged,
+    HostCertificateRefused,
+    HostKeyError,
     HostKeyUnknown,
     JumpRefused,
     ProtocolFailed,
@@ -26,6 +27,7 @@ from instances.engine.errors import (
 )
 from instances.engine.gather import Dialled
 from instances.engine.hops import Tunnelled, not_opened
+from instances.engine.host_trust import Expected, certified, plain
 from instances.engine.ssh_keys import sign_in
 from instances.engine.transport import Connection, Exit, Process
 from instances.engine.types import HostKey, Sink, Stream, Target
@@ -66,9 +68,23 @@ class SSHTransport:
         if target.auth is None:
             raise CredentialsMissing
         async with sign_in(target.auth) as credentials:
-            if not target.host_keys:
-                raise HostKeyUnknown(await self.presented_host_key(target, through))
-            return await self._open(target, credentials, target.host_keys, through)
+            if not target.authorities:
+                return await self._recognise(target, credentials, through)
+            try:
+                return await self._open(target, credentials, certified(target), through)
+            except HostCertificateRefused as refused:
+                # As with OpenSSH, a key that is trusted itself needs no certificate.
+                try:
+                    return await self._recognise(target, credentials, through)
+                except HostKeyError as error:
+                    raise HostCertificateRefused(error.presented, fault=refused.fault) from None
+
+    async def _recognise(
+        self, target: Target, credentials: dict[str, Any], through: Connection | None
+    ) -> "SSHConnection":
+        if not target.host_keys:
+            raise HostKeyUnknown(await self.presented_host_key(target, through))
+        return await self._open(target, credentials, plain(target), through)
 
     async def presented_host_key(self, target: Target, through: Connection | None = None) -> HostKey:
         """Return the key the machine shows now; nobody signs in.
@@ -76,14 +92,14 @@ class SSHTransport:
         Raises: ConnectError.
         """
         try:
-            connection = await self._open(target, {}, (), through)
+            connection = await self._open(target, {}, Expected(revoked=target.revoked), through)
         except HostKeyUnknown as unknown:
             return unknown.presented
         connection.close()
         raise ProtocolFailed("The server showed no host key.")
 
     async def _open(
-        self, target: Target, credentials: dict[str, Any], trusted: tuple[HostKey, ...], through: Connection | None
+        self, target: Target, credentials: dict[str, Any], expected: Expected, through: Connection | None
     ) -> "SSHConnection":
         client = _Client()
         way = await self._way(target, client, through)
@@ -97,7 +113,7 @@ class SSHTransport:
                     client_factory=lambda: client,
                     login_timeout=self._login_s,
                     keepalive_interval=self._keepalive_s,
-                    **(_pinned(trusted) | credentials),
+                    **(_pinned(expected) | credentials),
                 )
         except BaseException as error:
             if client.sock is not None:
@@ -106,7 +122,7 @@ class SSHTransport:
                 lost = through is None or through.is_closed
                 raise not_opened(error.code, error.reason, target, is_hop_lost=lost) from None
             if isinstance(error, asyncssh.Error | OSError):
-                raise _connect_error(error, client, bool(trusted)) from None
+                raise _connect_error(error, client, expected) from None
             raise
         return SSHConnection(connection, client)
 
@@ -314,12 +330,16 @@ def _public_key(line: str) -> asyncssh.SSHKey | None:
         return None
 
 
-def _pinned(trusted: tuple[HostKey, ...]) -> dict[str, Any]:
+def _public_keys(keys: tuple[HostKey, ...]) -> list[asyncssh.SSHKey]:
+    return [key for key in (_public_key(host_key.line) for host_key in keys) if key is not None]
+
+
+def _pinned(expected: Expected) -> dict[str, Any]:
     """Every option of asyncssh that would otherwise come from the service account or from a default."""
-    keys = [key for key in (_public_key(host_key.line) for host_key in trusted) if key is not None]
+    known = (_public_keys(part) for part in (expected.keys, expected.authorities, expected.revoked))
     return {
-        "known_hosts": (keys, [], []),
-        "server_host_key_algs": host_key_algorithms(tuple(dict.fromkeys(key.algorithm for key in trusted))),
+        "known_hosts": tuple(known),
+        "server_host_key_algs": expected.algorithms,
         "config": None,
         "username": "",
         "client_keys": None,
@@ -347,10 +367,10 @@ def _pinned(trusted: tuple[HostKey, ...]) -> dict[str, Any]:
     }
 
 
-def _connect_error(error: Exception, client: _Client, is_trusted: bool) -> ConnectError:
+def _connect_error(error: Exception, client: _Client, expected: Expected) -> ConnectError:
     """Say in the engine's words why no connection came about."""
-    if client.presented is not None:
-        return (HostKeyChanged if is_trusted else HostKeyUnknown)(client.presented)
+    if refusal := expected.refusal(str(error), client.presented):
+        return refusal
     if isinstance(error, TimeoutError) or "ogin timeout" in str(error):
         return ConnectTimedOut("The instance was too slow to sign in. The command did not run.")
     if isinstance(error, asyncssh.PermissionDenied) or "uthentication failures" in str(error):

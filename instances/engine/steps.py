@@ -56,6 +56,8 @@ _STAGE_OF: tuple[tuple[type[EngineError], Stage], ...] = (
     (errors.ConnectTimedOut, Stage.CONNECT),
     (errors.ProtocolFailed, Stage.HOST_KEY),
     (errors.HostKeyError, Stage.HOST_KEY),
+    (errors.HostKeyRevoked, Stage.HOST_KEY),
+    (errors.HostCertificateRefused, Stage.HOST_KEY),
     (errors.AuthFailed, Stage.SIGN_IN),
     *((kind, Stage.SIGN_IN) for kind in _BEFORE_DIALLING),
 )

@@ -103,7 +103,8 @@ class Target:
 
     ``key`` names the connection in the pool: a changed address, credential or host key must give another key.
     ``is_local`` means the console's own machine, without SSH. ``via`` is the jump host it is reached through, which
-    may have one of its own; ``key`` must change with any of them.
+    may have one of its own; ``key`` must change with any of them. ``authorities`` are the keys whose host certificates
+    are good for this machine; what is ``revoked`` is refused whoever vouches for it.
     """
 
     key: Hashable
@@ -115,6 +116,8 @@ class Target:
     denied_networks: tuple[str, ...] = ()
     is_local: bool = False
     via: "Target | None" = None
+    authorities: tuple[HostKey, ...] = ()
+    revoked: tuple[HostKey, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,10 @@ ADVICE: dict[str, str] = {
     "host_key_unknown": "Compare the fingerprint with the one on the machine, then trust it under Host keys.",
     "host_key_changed": "The machine shows another key than the trusted one. After a reinstallation that is expected: "
     "compare the fingerprint, then accept it under Host keys. Otherwise somebody may be in between.",
+    "host_key_revoked": "This host key, or the authority behind it, was revoked under Host keys. Give the machine a "
+    "new host key, then review that.",
+    "host_certificate": "Have the host authority issue a certificate that is valid now and names this address, or "
+    "trust the machine's own key under Host keys.",
     "connection_lost": "The connection broke off. Check the network between the console and the instance.",
 }
 _OTHERWISE = "Check now once more; if it stays, look at the SSH server's log on the instance."

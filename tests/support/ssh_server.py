@@ -20,11 +20,15 @@ VERSION = b"SSH-2.0-Fault_1.0\r\n"
 
 @dataclass
 class Server:
-    """A running server and what it has seen; ``auth_requests`` are the methods in the order they came."""
+    """A running server and what it has seen; ``auth_requests`` are the methods in the order they came.
+
+    ``sign_ins`` counts the connections that asked for authentication at all, by whatever method.
+    """
 
     port: int = 0
     host_key: HostKey = field(default_factory=lambda: public(_HOST_KEY))
     connections: int = 0
+    sign_ins: int = 0
     auth_requests: list[str] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
 
@@ -90,6 +94,7 @@ async def ssh_server(
             self._conn = conn
 
         def begin_auth(self, username: str) -> bool:
+            seen.sign_ins += 1
             if banner:
                 self._conn.send_auth_banner(banner)
             return True

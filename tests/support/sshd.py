@@ -108,6 +108,11 @@ class Sshd:
         """How many sign-ins succeeded."""
         return self.log().count("Accepted ")
 
+    @property
+    def open_connections(self) -> int:
+        """How many connections it has now."""
+        return len(_children(self.pid))
+
     def target(self, number: int = 1, *, user: str = "", **changes: Any) -> Target:
         """The number-th instance; changes replace fields of the target."""
         address = f"127.1.{number // 250}.{number % 250 + 1}"
