@@ -3,7 +3,7 @@
 from instances.access.models import Grant, Group
 from instances.audit.models import AuditEntry
 from instances.credentials.models import Credential, CredentialSuspension, GroupCredential
-from instances.host_keys.models import HostKey
+from instances.host_keys.models import HostAuthority, HostKey, RevokedKey
 from instances.inventory.models import Instance, Tag
 
 __all__ = [
@@ -13,7 +13,9 @@ __all__ = [
     "Grant",
     "Group",
     "GroupCredential",
+    "HostAuthority",
     "HostKey",
     "Instance",
+    "RevokedKey",
     "Tag",
 ]

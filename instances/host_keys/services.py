@@ -1,7 +1,7 @@
 """Everything done with host keys: which are trusted, which wait for a person, and that person's answer."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
 from django.apps import apps
@@ -14,7 +14,7 @@ from instances.access import rules
 from instances.access.rules import Action
 from instances.audit.services import record
 from instances.engine.types import HostKey as PresentedKey
-from instances.host_keys.models import HostKey, HostKeyState
+from instances.host_keys.models import HostKey, HostKeyEnd, HostKeyState, RevokedKey
 
 if TYPE_CHECKING:
     from console.members.models import User
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # A machine that shows a new key each time must not fill the table; the newest are kept for review.
 WAITING_PER_INSTANCE = 5
+_BATCH = 5000
 _WAITING = (HostKeyState.UNKNOWN, HostKeyState.CHANGED)
 
 
@@ -30,6 +31,13 @@ class ChangedNotConfirmed(ValidationError):
 
     def __init__(self) -> None:
         super().__init__(" ".join((type(self).__doc__ or "").split()), code="changed_not_confirmed")
+
+
+class KeyRevoked(ValidationError):
+    """A revoked key cannot be trusted. Give the machine a new host key, or take the revocation back first."""
+
+    def __init__(self, *fingerprints: str) -> None:
+        super().__init__(f"{type(self).__doc__} It is about {', '.join(fingerprints)}.", code="revoked")
 
 
 def trusted_keys(instance: "Instance") -> tuple[PresentedKey, ...]:
@@ -56,7 +64,7 @@ def note_presented(instance: "Instance", presented: PresentedKey) -> HostKey:
     with transaction.atomic():
         has_trusted = HostKey.objects.filter(instance_id=instance.pk, state=HostKeyState.TRUSTED).exists()
         state = HostKeyState.CHANGED if has_trusted else HostKeyState.UNKNOWN
-        row, is_new = HostKey.objects.get_or_create(
+        row, is_new = HostKey.objects.exclude(state=HostKeyState.FORMER).get_or_create(
             instance_id=instance.pk,
             fingerprint=presented.fingerprint,
             defaults={"state": state, "algorithm": presented.algorithm[:60], "data": presented.data},
@@ -79,26 +87,28 @@ def trust(actor: "User", *, host_keys: Sequence[HostKey], confirm_changed: bool 
     """Approve keys that wait for review, of one or many instances, and return those that are trusted now.
 
     1. An unknown key is trusted; what else of its instance waits counts as changed from then on.
-    2. A changed key, only with ``confirm_changed``, takes the place of all keys trusted for its instance before.
+    2. A changed key, only with ``confirm_changed``, takes the place of all keys trusted for its instance before; these
+       are kept as former ones.
     3. Kept connections to these instances are given up: their target version rises.
     A key decided by somebody else meanwhile is passed over.
-    Raises: NotAllowed, ChangedNotConfirmed (then nothing was trusted).
+    Raises: NotAllowed, ChangedNotConfirmed or KeyRevoked (then nothing was trusted).
     """
     _require(actor, host_keys)
     with transaction.atomic():
         rows = list(_waiting_rows(host_keys))
         if not confirm_changed and any(row.state == HostKeyState.CHANGED for row in rows):
             raise ChangedNotConfirmed
+        if revoked := revoked_among(rows):
+            raise KeyRevoked(*sorted({row.fingerprint for row in rows if row.pk in revoked}))
         former = _replaced_by(rows)
         approved = [row.pk for row in rows]
-        now = timezone.now()
-        HostKey.objects.filter(pk__in=[key.pk for keys in former.values() for key in keys]).delete()
+        end_trust(actor, [key.pk for keys in former.values() for key in keys], why=HostKeyEnd.REPLACED)
         HostKey.objects.filter(pk__in=approved, state__in=_WAITING).update(
-            state=HostKeyState.TRUSTED, trusted_at=now, trusted_by=actor
+            state=HostKeyState.TRUSTED, trusted_at=timezone.now(), trusted_by=actor
         )
         instance_ids = {row.instance_id for row in rows}
         HostKey.objects.filter(instance__in=instance_ids, state=HostKeyState.UNKNOWN).update(state=HostKeyState.CHANGED)
-        _raise_target_versions(instance_ids)
+        raise_target_versions(instance_ids)
         for row in rows:
             replaced = [key.fingerprint for key in former.get(row.instance_id, [])]
             record(
@@ -120,7 +130,8 @@ def trust_fingerprint(actor: "User", *, instance: "Instance", fingerprint: str) 
     the instance showed instead.
     """
     wanted = "SHA256:" + fingerprint.strip().removeprefix("SHA256:").rstrip("=")
-    keys = list(HostKey.objects.filter(instance_id=instance.pk).select_related("instance", "instance__group"))
+    current = HostKey.objects.filter(instance_id=instance.pk).exclude(state=HostKeyState.FORMER)
+    keys = list(current.select_related("instance", "instance__group"))
     found = next((key for key in keys if key.fingerprint == wanted), None)
     if found is None:
         rules.require(actor, Action.TRUST_HOST_KEYS, instance.group)
@@ -132,20 +143,19 @@ def trust_fingerprint(actor: "User", *, instance: "Instance", fingerprint: str) 
 
 
 def forget(actor: "User", *, host_keys: Sequence[HostKey]) -> None:
-    """Remove keys, waiting or trusted. An instance without a trusted key is not connected to until one is approved.
+    """Remove waiting keys; end the trust in others, which are kept as former ones.
 
+    An instance without a trusted key, and no authority to vouch for it, is not connected to until one is approved.
     Raises: NotAllowed.
     """
     _require(actor, host_keys)
     with transaction.atomic():
-        rows = list(HostKey.objects.filter(pk__in=[key.pk for key in host_keys]).select_related("instance"))
-        losing = {row.instance_id for row in rows if row.state == HostKeyState.TRUSTED}
-        HostKey.objects.filter(pk__in=[row.pk for row in rows]).delete()
-        still = HostKey.objects.filter(instance__in=losing, state=HostKeyState.TRUSTED).values("instance")
-        HostKey.objects.filter(instance__in=losing, state=HostKeyState.CHANGED).exclude(instance__in=still).update(
-            state=HostKeyState.UNKNOWN
-        )
-        _raise_target_versions(losing)
+        current = HostKey.objects.exclude(state=HostKeyState.FORMER)
+        rows = list(current.filter(pk__in=[key.pk for key in host_keys]).select_related("instance"))
+        HostKey.objects.filter(pk__in=[row.pk for row in rows], state__in=_WAITING).delete()
+        trusted = [row for row in rows if row.state == HostKeyState.TRUSTED]
+        end_trust(actor, [row.pk for row in trusted], why=HostKeyEnd.FORGOTTEN)
+        settle({row.instance_id for row in trusted})
         for row in rows:
             record(
                 actor,
@@ -157,11 +167,57 @@ def forget(actor: "User", *, host_keys: Sequence[HostKey]) -> None:
             )
 
 
+def leave_place(actor: "User", *, instance_id: int) -> None:
+    """Forget by what the machine at an instance's former address was recognised. Needs the caller's transaction."""
+    HostKey.objects.filter(instance=instance_id, state__in=_WAITING).delete()
+    trusted = HostKey.objects.filter(instance=instance_id, state=HostKeyState.TRUSTED)
+    end_trust(actor, list(trusted.values_list("pk", flat=True)), why=HostKeyEnd.MOVED)
+
+
+def end_trust(actor: "User", host_key_ids: Collection[int], *, why: HostKeyEnd) -> None:
+    """Make trusted keys former ones. Needs the caller's transaction, permission and record."""
+    for part in parts(host_key_ids):
+        HostKey.objects.filter(pk__in=part, state=HostKeyState.TRUSTED).update(
+            state=HostKeyState.FORMER, ended_at=timezone.now(), ended_by=actor, ended_why=why
+        )
+
+
+def settle(instance_ids: Collection[int]) -> None:
+    """Bring in order what follows from keys that are trusted no more. Needs the caller's transaction.
+
+    Where nothing is trusted any more, waiting keys are unknown rather than changed; kept connections are given up.
+    """
+    for part in parts(instance_ids):
+        still = HostKey.objects.filter(instance__in=part, state=HostKeyState.TRUSTED).values("instance")
+        changed = HostKey.objects.filter(instance__in=part, state=HostKeyState.CHANGED)
+        changed.exclude(instance__in=still).update(state=HostKeyState.UNKNOWN)
+    raise_target_versions(instance_ids)
+
+
+def revoked_among(host_keys: Collection[HostKey]) -> dict[int, RevokedKey]:
+    """Return the revocation that holds for a key, by the key's id. Side effects: one query, or none without keys.
+
+    The keys' instances must be loaded.
+    """
+    if not host_keys:
+        return {}
+    said: defaultdict[str, list[RevokedKey]] = defaultdict(list)
+    for revoked in RevokedKey.objects.select_related("revoked_by"):
+        said[revoked.fingerprint].append(revoked)
+    found: dict[int, RevokedKey] = {}
+    for key in host_keys:
+        for revoked in said.get(key.fingerprint, ()):
+            if revoked.group_id in {None, key.instance.group_id}:
+                found[key.pk] = revoked
+    return found
+
+
 def former_fingerprints(host_keys: Iterable[HostKey]) -> dict[int, list[HostKey]]:
     """Return the trusted keys beside changed ones, by instance id. Side effects: one query."""
     trusted: defaultdict[int, list[HostKey]] = defaultdict(list)
     ids = {key.instance_id for key in host_keys}
-    for key in HostKey.objects.filter(instance__in=ids, state=HostKeyState.TRUSTED).order_by("pk"):
+    rows = HostKey.objects.filter(instance__in=ids, state=HostKeyState.TRUSTED).select_related("trusted_by")
+    for key in rows.order_by("pk"):
         trusted[key.instance_id].append(key)
     return dict(trusted)
 
@@ -183,10 +239,21 @@ def _replaced_by(rows: Sequence[HostKey]) -> dict[int, list[HostKey]]:
     return former_fingerprints(row for row in rows if row.state == HostKeyState.CHANGED)
 
 
-def _raise_target_versions(instance_ids: Iterable[int]) -> None:
-    # By name: the inventory is built on this package, so importing it here would be a circle.
-    model = cast("type[Instance]", apps.get_model("instances", "Instance"))
-    model.objects.filter(pk__in=list(instance_ids)).update(target_version=F("target_version") + 1)
+def raise_target_versions(instance_ids: Collection[int]) -> None:
+    """Have kept connections to these instances given up."""
+    for part in parts(instance_ids):
+        instance_model().objects.filter(pk__in=part).update(target_version=F("target_version") + 1)
+
+
+def instance_model() -> "type[Instance]":
+    """Return the model of instances. By name: the inventory is built on this package, so importing it is a circle."""
+    return cast("type[Instance]", apps.get_model("instances", "Instance"))
+
+
+def parts(ids: Collection[int]) -> Iterator[list[int]]:
+    """Cut ids into pieces that a statement takes: SQLite allows 32,766 parameters."""
+    listed = list(ids)
+    return (listed[at : at + _BATCH] for at in range(0, len(listed), _BATCH))
 
 
 def _drop_oldest_waiting(instance_id: int) -> None:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from instances.credentials.models import Credential
 from instances.credentials.services import choices_for, is_suspended
-from instances.host_keys.models import HostKey
+from instances.host_keys.authorities import authorities_of
+from instances.host_keys.models import HostAuthority, HostKey, HostKeyState
 from instances.inventory.advice import advice_for
 from instances.inventory.connection import ShownStep, shown_steps
 from instances.inventory.jumps import chain_of
@@ -15,6 +16,7 @@ from instances.inventory.query import Term, visible
 if TYPE_CHECKING:
     from console.members.models import User
 
+FORMER_SHOWN = 50
 FACT_LABELS = {
     "os": "Operating system",
     "kernel": "Kernel",
@@ -36,6 +38,7 @@ class Hop:
 class Details:
     """An instance with its credential (``source``: see credentials.Source), host keys, facts, and advice.
 
+    ``former_keys`` were trusted once, the last first; ``authorities`` may vouch for it.
     ``chain``: its jump hosts, the first first. ``behind_count``: how many visible ones are reached through it,
     which ``behind_query`` finds in the list.
     ``is_suspended``: the credential was refused there so often that it is not offered until a person acts.
@@ -46,6 +49,8 @@ class Details:
     source: str
     is_suspended: bool
     host_keys: tuple[HostKey, ...]
+    former_keys: tuple[HostKey, ...]
+    authorities: tuple[HostAuthority, ...]
     facts: tuple[tuple[str, str], ...]
     advice: str
     steps: list[ShownStep]
@@ -64,13 +69,16 @@ def details_of(instance: Instance, user: "User") -> Details:
     credential, source = choices_for([instance])[instance.pk]
     chain = chain_of(instance)
     seen = set(visible(user).filter(pk__in=[hop.pk for hop in chain]).values_list("pk", flat=True)) if chain else set()
+    keys = instance.host_keys.select_related("trusted_by", "ended_by").order_by("state", "-seen_at")
     facts = instance.facts if isinstance(instance.facts, dict) else {}
     return Details(
         instance=instance,
         credential=credential,
         source=source,
         is_suspended=credential is not None and is_suspended(credential, instance),
-        host_keys=tuple(instance.host_keys.select_related("trusted_by").order_by("state", "-seen_at")),
+        host_keys=tuple(keys.exclude(state=HostKeyState.FORMER)),
+        former_keys=tuple(keys.filter(state=HostKeyState.FORMER).order_by("-ended_at", "-pk")[:FORMER_SHOWN]),
+        authorities=tuple(authorities_of(instance)),
         facts=tuple((label, str(facts[key])) for key, label in FACT_LABELS.items() if facts.get(key)),
         advice=advice_for(instance.reach_reason),
         steps=shown_steps(instance),

@@ -14,7 +14,7 @@ from instances.access.models import Group
 from instances.access.rules import Action
 from instances.audit.services import record
 from instances.credentials.models import Credential, CredentialSuspension
-from instances.host_keys.models import HostKey
+from instances.host_keys import services as host_keys
 from instances.inventory import jumps, targets
 from instances.inventory import tags as tag_text
 from instances.inventory.addresses import Address
@@ -216,7 +216,7 @@ def change_instance(
             row.target_version += 1
         _save(row)
         if has_moved:
-            _forget_place(row.pk)
+            _forget_place(actor, row.pk)
         _replace_tags(row.pk, tags)
         record(actor, "change_instance", row.name, id=row.pk, address=str(address), via=jump_id, has_moved=has_moved)
     return Changed(row, has_moved)
@@ -367,8 +367,8 @@ def _place(instance: Instance) -> tuple[str, int, bool, int | None, str]:
     return instance.address, instance.port, instance.is_local, instance.jump_id, instance.user_name
 
 
-def _forget_place(instance_id: int) -> None:
-    HostKey.objects.filter(instance=instance_id).delete()
+def _forget_place(actor: "User", instance_id: int) -> None:
+    host_keys.leave_place(actor, instance_id=instance_id)
     CredentialSuspension.objects.filter(instance=instance_id).delete()
 
 

@@ -12,6 +12,7 @@ from instances.credentials.models import Credential
 from instances.credentials.services import auth_of, credentials_for
 from instances.credentials.vault import VaultError
 from instances.engine.types import Auth, HostKey, Target
+from instances.host_keys.authorities import Vouching, vouching_for
 from instances.host_keys.services import trusted_keys_of
 from instances.inventory.addresses import Address, ip_of
 from instances.inventory.jumps import HOPS_LIMIT, hops_of
@@ -28,7 +29,8 @@ NOWHERE = Target("nowhere", "(deleted)", "", 0, None, ())
 class TargetKey(NamedTuple):
     """What names a connection in the pool; it changes with everything that decides where the connection leads.
 
-    Shape: ``credential`` is the id and version; ``via`` is the key of the jump host; ``run_id`` is the one run
+    Shape: ``credential`` is the id and version; ``vouching`` names the authorities and revoked keys that count;
+    ``via`` is the key of the jump host; ``run_id`` is the one run
     whose own password signs in.
     """
 
@@ -38,6 +40,7 @@ class TargetKey(NamedTuple):
     user: str
     credential: tuple[int, int] | None
     target_version: int
+    vouching: str = ""
     via: Optional["TargetKey"] = None
     run_id: int | None = None
 
@@ -51,14 +54,14 @@ def targets_of(instances: Iterable[Instance]) -> dict[int, Target]:
     """Return the engine's targets by instance id.
 
     The user name kept with the instance wins over the credential's. The pool key changes with everything that
-    decides where a connection leads or who is signed in on it. Side effects: about four queries, however many
+    decides where a connection leads or who is signed in on it. Side effects: about six queries, however many
     instances, and one for each link of the longest chain of jump hosts; each credential is opened once.
     A credential that the vault cannot open counts as none, with an error in the log: the others are not held up.
     """
     rows = list(instances)
     hops = hops_of(rows)
     everything = list({row.pk: row for row in [*rows, *hops.values()]}.values())
-    owned, keys = credentials_for(everything), trusted_keys_of(everything)
+    owned, keys, vouching = credentials_for(everything), trusted_keys_of(everything), vouching_for(everything)
     used = {credential.pk: credential for credential in owned.values() if credential is not None}
     opened = {pk: _opened(credential) for pk, credential in used.items()}
 
@@ -67,7 +70,7 @@ def targets_of(instances: Iterable[Instance]) -> dict[int, Target]:
         if row.jump_id is not None:
             hop = hops.get(row.jump_id)
             via = target(hop, left - 1) if hop is not None and left else NOWHERE
-        return _target(row, owned[row.pk], keys[row.pk], opened, via)
+        return _target(row, owned[row.pk], keys[row.pk], vouching[row.pk], opened, via)
 
     return {row.pk: target(row, HOPS_LIMIT) for row in rows}
 
@@ -98,6 +101,7 @@ def _target(
     instance: Instance,
     credential: Credential | None,
     host_keys: tuple[HostKey, ...],
+    vouching: Vouching,
     opened: Mapping[int, Auth | None],
     via: Target | None,
 ) -> Target:
@@ -112,6 +116,7 @@ def _target(
             auth.user if auth else instance.user_name,
             (credential.pk, credential.version) if credential else None,
             instance.target_version,
+            vouching.version,
             via.key if via is not None and isinstance(via.key, TargetKey) else None,
         ),
         name=instance.name,
@@ -122,6 +127,8 @@ def _target(
         denied_networks=_denied_networks(may_be_loopback=instance.is_demo or instance.is_local),
         is_local=instance.is_local,
         via=via,
+        authorities=vouching.authorities,
+        revoked=vouching.revoked,
     )
 
 

@@ -25,6 +25,8 @@ PAGES = [
     "/credentials/",
     "/credentials/add/",
     "/host-keys/",
+    "/host-keys/authorities/",
+    "/host-keys/revoked/",
     "/people/",
     "/account/",
 ]

@@ -128,6 +128,14 @@ trust-host-keys       GET   sign-in    sign-in  405       405        405     405
 trust-host-keys       POST  sign-in    sign-in  403       422        >!      403     403       >!     host-keys
 forget-host-key       GET   sign-in    sign-in  405       405        405     405     405       405
 forget-host-key       POST  sign-in    sign-in  404       404        >!      404     404       >!     host-keys
+host-authorities      GET   sign-in    sign-in  403       200        200     403     403       200
+host-authorities      POST  sign-in    sign-in  403       422        >!      403     403       >!     host-authorities
+remove-host-authority GET   sign-in    sign-in  405       405        405     405     405       405
+remove-host-authority POST  sign-in    sign-in  404       404        >!      404     404       >!     host-authorities
+revoked-keys          GET   sign-in    sign-in  403       200        200     403     403       200
+revoked-keys          POST  sign-in    sign-in  403       422        >!      403     403       >!     revoked-keys
+restore-key           GET   sign-in    sign-in  405       405        405     405     405       405
+restore-key           POST  sign-in    sign-in  404       404        >!      404     404       >!     revoked-keys
 """
 # What an obeyed request leaves in the record; None for a personal setting, which is not recorded.
 AUDIT = {
@@ -161,6 +169,10 @@ AUDIT = {
     "delete-credential": "delete_credential",
     "trust-host-keys": "trust_host_key",
     "forget-host-key": "forget_host_key",
+    "host-authorities": "trust_host_authority",
+    "remove-host-authority": "remove_host_authority",
+    "revoked-keys": "revoke_host_key",
+    "restore-key": "restore_host_key",
     "select-group": None,
 }
 _HEADER, *_ROWS = [line.split() for line in TABLE.splitlines() if line]
@@ -174,7 +186,7 @@ STRANGERS = {"anonymous", "former", "roleless", "elsewhere"}
 SHARED = {f"{SECRET}-saved", f"{SECRET}-administrator"}
 ADMINISTRATORS_ONLY = {f"{SECRET}-credential", f"{SECRET}-member"}
 EVERYTHING = SHARED | ADMINISTRATORS_ONLY | {f"{SECRET}-{word}" for word in ("group", "instance", "command", "output")}
-EVERYTHING |= {f"{SECRET}.example"}
+EVERYTHING |= {f"{SECRET}.example", f"{SECRET}-authority", f"{SECRET}-revoked"}
 # The switch of groups is on every page, also on that of an error.
 ON_EVERY_PAGE = {f"{SECRET}-group"}
 

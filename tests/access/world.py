@@ -18,6 +18,7 @@ from console.runs.status import Status
 from console.saved_commands.models import SavedCommand
 from instances.access.models import Group, Role
 from instances.audit.models import AuditEntry
+from instances.engine.types import HostKey
 from instances.host_keys.models import HostKeyState
 from instances.inventory.models import Instance
 from tests.support import factories, runs
@@ -53,6 +54,8 @@ def build() -> World:
     saved = SavedCommand.objects.create(name=f"{SECRET}-saved", text="true", command_type="shell", owner=administrator)
     member = factories.UserFactory(username=f"{SECRET}-member", role=Role.VIEWER)
     key = factories.HostKeyFactory(instance=instance, state=HostKeyState.UNKNOWN)
+    authority = factories.HostAuthorityFactory(name=f"{SECRET}-authority", group=group)
+    revoked = factories.RevokedKeyFactory(comment=f"{SECRET}-revoked", group=group)
     ids = {
         "run_id": run.pk,
         "ordinal": 0,
@@ -60,6 +63,8 @@ def build() -> World:
         "group_id": group.pk,
         "credential_id": credential.pk,
         "host_key_id": key.pk,
+        "authority_id": authority.pk,
+        "revoked_id": revoked.pk,
         "saved_id": saved.pk,
         "member_id": member.pk,
         "token": members.make_sign_in_link(member).strip("/").split("/")[-1],
@@ -168,7 +173,10 @@ _FORMS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "edit-credential": lambda ids: {"name": "renamed", "user_name": "deploy"},
     "attach-credential": lambda ids: {"ids": str(ids["instance_id"]), "credential": ids["credential_id"]},
     "trust-host-keys": lambda ids: {"keys": [ids["host_key_id"]]},
+    "host-authorities": lambda ids: {"line": f"@cert-authority *.new {_NEW_KEY}", "group": ids["group_id"]},
+    "revoked-keys": lambda ids: {"line": _NEW_KEY, "group": ids["group_id"]},
 }
+_NEW_KEY = HostKey("ssh-ed25519", factories.host_key_data(3_000_000)).line
 
 
 def form_of(name: str, world: World) -> dict[str, Any]:

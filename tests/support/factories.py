@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import hashlib
+import hmac
 import itertools
 from typing import Any
 
@@ -12,7 +13,7 @@ from django.utils import timezone
 from console.members.models import User
 from instances.access.models import Grant, Group, Role
 from instances.credentials.models import Credential, CredentialKind, GroupCredential
-from instances.host_keys.models import HostKey, HostKeyState
+from instances.host_keys.models import HostAuthority, HostKey, HostKeyState, RevokedKey
 from instances.inventory.models import Instance, Tag
 
 _numbers = itertools.count(1)
@@ -96,6 +97,36 @@ class HostKeyFactory(factory.django.DjangoModelFactory[HostKey]):
     data = factory.LazyFunction(lambda: host_key_data(next(_numbers)))
     fingerprint = factory.LazyAttribute(lambda key: fingerprint_of(key.data))
     trusted_at = factory.LazyAttribute(lambda key: timezone.now() if key.state == HostKeyState.TRUSTED else None)
+
+
+class HostAuthorityFactory(factory.django.DjangoModelFactory[HostAuthority]):
+    """A host authority that vouches for every address."""
+
+    class Meta:
+        model = HostAuthority
+
+    name = factory.Sequence(lambda n: f"authority-{n}")
+    patterns = "*"
+    algorithm = "ssh-ed25519"
+    data = factory.LazyFunction(lambda: host_key_data(next(_numbers)))
+    fingerprint = factory.LazyAttribute(lambda key: fingerprint_of(key.data))
+
+
+class RevokedKeyFactory(factory.django.DjangoModelFactory[RevokedKey]):
+    """A key that is revoked everywhere."""
+
+    class Meta:
+        model = RevokedKey
+
+    algorithm = "ssh-ed25519"
+    data = factory.LazyFunction(lambda: host_key_data(next(_numbers)))
+    fingerprint = factory.LazyAttribute(lambda key: fingerprint_of(key.data))
+
+
+def hashed_name(name: str, salt: bytes = b"twenty bytes of salt") -> str:
+    """Return a name as a known_hosts file hides it."""
+    digest = hmac.digest(salt, name.encode(), "sha1")
+    return "|1|" + "|".join(base64.b64encode(part).decode() for part in (salt, digest))
 
 
 def host_key_data(number: int) -> bytes:

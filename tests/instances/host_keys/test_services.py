@@ -93,7 +93,7 @@ def test_a_changed_key_needs_its_own_confirmation(administrator, instance):
 def test_a_confirmed_changed_key_replaces_the_old_ones_and_both_are_recorded(administrator, instance):
     old = [HostKeyFactory(instance=instance).fingerprint for _ in range(2)]
     services.trust(administrator, host_keys=[services.note_presented(instance, key(1))], confirm_changed=True)
-    assert states(instance) == {(key(1).fingerprint, "trusted")}
+    assert states(instance) == {(key(1).fingerprint, "trusted"), *((one, "former") for one in old)}
     assert version(instance) == 2
     entry = AuditEntry.objects.get(action="trust_host_key")
     assert entry.subject == instance.name
@@ -125,7 +125,7 @@ def test_forgetting_the_trusted_key_closes_the_instance_until_a_new_answer(admin
     services.note_presented(instance, key(1))
     services.forget(administrator, host_keys=[trusted])
     assert services.trusted_keys(instance) == ()
-    assert states(instance) == {(key(1).fingerprint, "unknown")}
+    assert states(instance) == {(trusted.fingerprint, "former"), (key(1).fingerprint, "unknown")}
     assert version(instance) == 2
     assert AuditEntry.objects.get().details["was"] == "trusted"
 

@@ -76,7 +76,7 @@ def test_a_confirmed_changed_key_replaces_the_old_one(client, administrator):
     trusted = HostKeyFactory()
     key = waiting(1, trusted.instance)
     client.post(reverse("trust-host-keys"), {"keys": key.pk, "confirm_changed": "yes"})
-    assert states() == {(key.pk, "trusted")}
+    assert states() == {(trusted.pk, "former"), (key.pk, "trusted")}
 
 
 @pytest.mark.parametrize("keys", [[], ["x"], ["999999"], ["²"]])

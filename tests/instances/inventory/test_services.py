@@ -7,6 +7,7 @@ from django.db import transaction
 
 from instances.access.rules import NotAllowed
 from instances.audit.models import AuditEntry
+from instances.host_keys.services import trusted_keys
 from instances.inventory import services
 from instances.inventory.addresses import Address, parse
 from instances.inventory.errors import (
@@ -228,12 +229,14 @@ def test_other_fields_change_without_losing_anything() -> None:
 def test_a_move_takes_the_credential_and_the_host_keys_away(address: Address) -> None:
     instance = InstanceFactory(address="10.0.0.1", credential=CredentialFactory())
     HostKeyFactory(instance=instance)
-    changed = change(UserFactory(), instance, address=address)
+    actor = UserFactory()
+    changed = change(actor, instance, address=address)
     assert changed.has_moved
     instance.refresh_from_db()
     assert instance.credential is None
     assert instance.target_version == 2
-    assert not instance.host_keys.exists()
+    assert trusted_keys(instance) == ()
+    assert set(instance.host_keys.values_list("state", "ended_why", "ended_by")) == {("former", "moved", actor.pk)}
 
 
 def test_a_move_cannot_bring_a_credential_along() -> None:

@@ -95,7 +95,7 @@ def test_many_targets_take_few_queries(credential: Any, django_assert_max_num_qu
     for instance in InstanceFactory.create_batch(30, group=default.group):
         HostKeyFactory(instance=instance)
     rows = list(Instance.objects.all())
-    with django_assert_max_num_queries(4):
+    with django_assert_max_num_queries(6):
         assert len(targets_of(rows)) == 30
 
 
