@@ -1,16 +1,17 @@
-"""Forms of host trust: they read what was typed, call one service, and put a refusal beside its field."""
+"""Forms of host trust: they read what was typed or uploaded, call one service, and put a refusal beside its field."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.core.files.uploadedfile import UploadedFile
 
 from instances.access import rules
 from instances.access.models import Group
 from instances.access.rules import Action
 from instances.engine.types import HostKey as PresentedKey
-from instances.host_keys import authorities, known_hosts
+from instances.host_keys import authorities, importing, known_hosts
 from instances.host_keys.models import HostAuthority, RevokedKey
 
 if TYPE_CHECKING:
@@ -132,4 +133,70 @@ class RevokeForm(_TrustForm):
         data = self.cleaned_data if self.is_valid() else {}
         return self.attempt(
             lambda: authorities.revoke(self.user, key=data["line"], comment=data["comment"], group=data["group"])
+        )
+
+
+class ImportForm(_TrustForm):
+    """A known_hosts file, shown again with what each line means until that is confirmed."""
+
+    text = forms.CharField(
+        label="Text of a known_hosts file",
+        required=False,
+        strip=False,
+        widget=forms.Textarea(
+            {**_PLAIN, "class": "mono", "rows": 8, "placeholder": "web-1.example.com,10.0.0.4 ssh-ed25519 AAAA…"}
+        ),
+        help_text="Such as ~/.ssh/known_hosts, or what ssh-keyscan printed on a network you trust.",
+    )
+    file = forms.FileField(label="Or the file", required=False, allow_empty_file=True)
+    # What the preview promised; empty as long as nothing was shown.
+    expected = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
+    field_order = ("text", "file", "group", "expected")
+
+    shown: importing.Preview | None = None
+
+    def __init__(self, *args: Any, user: "User", **kwargs: Any) -> None:
+        super().__init__(*args, user=user, **kwargs)
+        group = self.fields["group"]
+        group.label, group.required = "Authorities and revoked keys count for", False
+
+    def clean_file(self) -> str:
+        """Return the text of the uploaded file; empty when none was chosen."""
+        upload: UploadedFile | None = self.cleaned_data["file"]
+        if upload is None:
+            return ""
+        if (upload.size or 0) > importing.TEXT_LIMIT:
+            raise ValidationError(importing.TOO_LONG)
+        # The form may be read a second time, to show what has become of it meanwhile.
+        upload.seek(0)
+        return str(upload.read().decode("utf-8-sig", errors="replace"))
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse two texts, and none."""
+        data = super().clean() or {}
+        if self.errors:
+            return data
+        if bool(data["text"].strip()) == bool(data["file"].strip()):
+            both = data["text"].strip()
+            raise ValidationError("Paste the text or choose the file, not both." if both else "There is nothing in it.")
+        data["text"] = data["text"] if data["text"].strip() else data["file"]
+        return data
+
+    def preview(self) -> importing.Preview | None:
+        """Read the lines and keep for the page what they would do."""
+        data = self.cleaned_data if self.is_valid() else {}
+        self.shown = self.attempt(lambda: importing.preview(self.user, text=data["text"], group=data["group"]))
+        if self.shown is not None:
+            # An uploaded file cannot be put into a form again: its text is.
+            self.data = self.data.copy()  # type: ignore[attr-defined]
+            self.data["text"], self.data["expected"] = data["text"], self.shown.version  # type: ignore[index]
+        return self.shown
+
+    def apply(self, *, replace: set[int]) -> importing.Applied | None:
+        """Do what was shown; None when it was refused, or is not the same any more: then it is shown again."""
+        data = self.cleaned_data if self.is_valid() else {}
+        return self.attempt(
+            lambda: importing.apply(
+                self.user, text=data["text"], expected=data["expected"], group=data["group"], replace=replace
+            )
         )

@@ -1,6 +1,6 @@
 """Everything done with host keys: which are trusted, which wait for a person, and that person's answer."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
@@ -259,3 +259,73 @@ def parts(ids: Collection[int]) -> Iterator[list[int]]:
 def _drop_oldest_waiting(instance_id: int) -> None:
     rows = HostKey.objects.filter(instance_id=instance_id, state__in=_WAITING).order_by("-pk")
     HostKey.objects.filter(pk__in=list(rows.values_list("pk", flat=True)[WAITING_PER_INSTANCE:])).delete()
+
+
+# ------------------------------------------------------------------ keys that a person entered
+
+
+def trust_entered(
+    actor: "User", keys: Sequence[tuple[int, PresentedKey]], *, replacing: Sequence[tuple[int, PresentedKey]] = ()
+) -> int:
+    """Trust keys that a person entered, as (instance id, key); return how many others they replaced.
+
+    ``replacing`` ones take the place of the instance's trusted keys of the same kind. Waiting ones leave the review;
+    what else of these instances waits counts as changed. A key that is trusted already must not be among them. Needs
+    the caller's transaction, permission and record.
+    """
+    entered = [*keys, *replacing]
+    if not entered:
+        return 0
+    concerned = {instance_id for instance_id, _ in entered}
+    current = _current_of(concerned)
+    of_kind: defaultdict[tuple[int, str], list[int]] = defaultdict(list)
+    for row in current.values():
+        if row.state == HostKeyState.TRUSTED:
+            of_kind[row.instance_id, row.algorithm].append(row.pk)
+    kinds = dict.fromkeys((instance_id, key.algorithm) for instance_id, key in replacing)
+    replaced = [pk for kind in kinds for pk in of_kind[kind]]
+    end_trust(actor, replaced, why=HostKeyEnd.REPLACED)
+    now = timezone.now()
+    waiting_ids = [current[at, key.fingerprint].pk for at, key in entered if (at, key.fingerprint) in current]
+    for part in parts(waiting_ids):
+        HostKey.objects.filter(pk__in=part, state__in=_WAITING).update(
+            state=HostKeyState.TRUSTED, trusted_at=now, trusted_by=actor
+        )
+    new = [_entered(at, key, HostKeyState.TRUSTED) for at, key in entered if (at, key.fingerprint) not in current]
+    for trusted in new:
+        trusted.trusted_at, trusted.trusted_by = now, actor
+    HostKey.objects.bulk_create(new, batch_size=500)
+    for part in parts(concerned):
+        HostKey.objects.filter(instance__in=part, state=HostKeyState.UNKNOWN).update(state=HostKeyState.CHANGED)
+    raise_target_versions(concerned)
+    return len(replaced)
+
+
+def queue_changed(keys: Sequence[tuple[int, PresentedKey]]) -> None:
+    """Put keys of instances that have a trusted one into the review. Needs the caller's transaction and record."""
+    concerned = {instance_id for instance_id, _ in keys}
+    current = _current_of(concerned)
+    new = [_entered(at, key, HostKeyState.CHANGED) for at, key in keys if (at, key.fingerprint) not in current]
+    HostKey.objects.bulk_create(new, batch_size=500)
+    counts = Counter(row.instance_id for row in [*new, *current.values()] if row.state in _WAITING)
+    for instance_id, count in counts.items():
+        if count > WAITING_PER_INSTANCE:
+            _drop_oldest_waiting(instance_id)
+
+
+def _current_of(instance_ids: Collection[int]) -> dict[tuple[int, str], HostKey]:
+    found: dict[tuple[int, str], HostKey] = {}
+    for part in parts(instance_ids):
+        for row in HostKey.objects.filter(instance__in=part).exclude(state=HostKeyState.FORMER):
+            found[row.instance_id, row.fingerprint] = row
+    return found
+
+
+def _entered(instance_id: int, key: PresentedKey, state: HostKeyState) -> HostKey:
+    return HostKey(
+        instance_id=instance_id,
+        state=state,
+        algorithm=key.algorithm,
+        data=key.data,
+        fingerprint=key.fingerprint,
+    )

@@ -8,6 +8,7 @@ urlpatterns = [
     path("host-keys/", views.host_keys, name="host-keys"),
     path("host-keys/trust/", views.trust_host_keys, name="trust-host-keys"),
     path("host-keys/<int:host_key_id>/forget/", views.forget_host_key, name="forget-host-key"),
+    path("host-keys/import/", authority_views.import_known_hosts, name="import-known-hosts"),
     path("host-keys/authorities/", authority_views.host_authorities, name="host-authorities"),
     path(
         "host-keys/authorities/<int:authority_id>/remove/",

@@ -25,6 +25,7 @@ PAGES = [
     "/credentials/",
     "/credentials/add/",
     "/host-keys/",
+    "/host-keys/import/",
     "/host-keys/authorities/",
     "/host-keys/revoked/",
     "/people/",

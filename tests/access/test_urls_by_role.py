@@ -128,6 +128,8 @@ trust-host-keys       GET   sign-in    sign-in  405       405        405     405
 trust-host-keys       POST  sign-in    sign-in  403       422        >!      403     403       >!     host-keys
 forget-host-key       GET   sign-in    sign-in  405       405        405     405     405       405
 forget-host-key       POST  sign-in    sign-in  404       404        >!      404     404       >!     host-keys
+import-known-hosts    GET   sign-in    sign-in  403       200        200     403     403       200
+import-known-hosts    POST  sign-in    sign-in  403       422        >!      403     403       >!     host-keys
 host-authorities      GET   sign-in    sign-in  403       200        200     403     403       200
 host-authorities      POST  sign-in    sign-in  403       422        >!      403     403       >!     host-authorities
 remove-host-authority GET   sign-in    sign-in  405       405        405     405     405       405
@@ -169,6 +171,7 @@ AUDIT = {
     "delete-credential": "delete_credential",
     "trust-host-keys": "trust_host_key",
     "forget-host-key": "forget_host_key",
+    "import-known-hosts": "import_known_hosts",
     "host-authorities": "trust_host_authority",
     "remove-host-authority": "remove_host_authority",
     "revoked-keys": "revoke_host_key",

@@ -19,6 +19,7 @@ from console.saved_commands.models import SavedCommand
 from instances.access.models import Group, Role
 from instances.audit.models import AuditEntry
 from instances.engine.types import HostKey
+from instances.host_keys import importing
 from instances.host_keys.models import HostKeyState
 from instances.inventory.models import Instance
 from tests.support import factories, runs
@@ -173,10 +174,19 @@ _FORMS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "edit-credential": lambda ids: {"name": "renamed", "user_name": "deploy"},
     "attach-credential": lambda ids: {"ids": str(ids["instance_id"]), "credential": ids["credential_id"]},
     "trust-host-keys": lambda ids: {"keys": [ids["host_key_id"]]},
+    "import-known-hosts": lambda ids: _import_form(ids["group_id"]),
     "host-authorities": lambda ids: {"line": f"@cert-authority *.new {_NEW_KEY}", "group": ids["group_id"]},
     "revoked-keys": lambda ids: {"line": _NEW_KEY, "group": ids["group_id"]},
 }
 _NEW_KEY = HostKey("ssh-ed25519", factories.host_key_data(3_000_000)).line
+
+
+def _import_form(group_id: int) -> dict[str, Any]:
+    # Hashed, so that the answer to a stranger who sent it does not name the instance.
+    text = f"{factories.hashed_name(f'{SECRET}.example')} {_NEW_KEY}"
+    who, group = User.objects.get(username=f"{SECRET}-administrator"), Group.objects.get(pk=group_id)
+    version = importing.preview(who, text=text, group=group).version
+    return {"text": text, "group": group_id, "expected": version, "confirm": "yes"}
 
 
 def form_of(name: str, world: World) -> dict[str, Any]:

@@ -1,9 +1,12 @@
+import re
+
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
 from instances.access.models import Role
 from instances.engine.types import HostKey as PresentedKey
-from instances.host_keys import services
+from instances.host_keys import importing, services
 from instances.host_keys.models import HostAuthority, HostKey, RevokedKey
 from tests.support.factories import (
     GroupFactory,
@@ -17,7 +20,7 @@ from tests.support.factories import (
 
 pytestmark = pytest.mark.django_db
 KEY = PresentedKey("ssh-ed25519", host_key_data(6_000_001))
-AUTHORITIES, REVOKED = "host-authorities", "revoked-keys"
+AUTHORITIES, REVOKED, IMPORT = "host-authorities", "revoked-keys", "import-known-hosts"
 
 
 @pytest.fixture
@@ -126,6 +129,86 @@ def test_a_revocation_is_taken_back(client, administrator):
     row = RevokedKeyFactory()
     assert client.post(reverse("restore-key", args=[row.pk])).url == reverse(REVOKED)
     assert not RevokedKey.objects.exists()
+
+
+# ------------------------------------------------------------------ import
+
+
+def expected_of(response):
+    return re.search(r'name="expected" value="(\w+)"', response.content.decode())[1]
+
+
+def test_a_pasted_file_is_shown_then_imported(client, administrator):
+    instance = InstanceFactory(name="web-one", address="web.example.com")
+    text = f"web.example.com {KEY.line}\nbroken <b>\n"
+    shown = sent(client, IMPORT, text=text)
+    assert shown.status_code == 200
+    for words in ("New: trusted from then on (1)", "web-one", KEY.fingerprint, "Cannot be read (1)"):
+        assert words in shown.content.decode()
+    assert not HostKey.objects.exists()
+    done = sent(client, IMPORT, text=text, expected=expected_of(shown), confirm="yes")
+    assert done.url == reverse("host-keys")
+    assert services.trusted_keys(instance) == (KEY,)
+
+
+def test_an_uploaded_file_is_shown_with_its_text_to_confirm(client, administrator):
+    InstanceFactory(address="web.example.com")
+    text = f"\ufeffweb.example.com {KEY.line}\n"
+    file = SimpleUploadedFile("known_hosts", text.encode() + b"# \xff\n")
+    shown = client.post(reverse(IMPORT), {"text": "", "file": file})
+    assert shown.status_code == 200
+    assert "New: trusted from then on (1)" in shown.content.decode()
+    again = re.search(r"<textarea[^>]*>\s*(.*?)</textarea>", shown.content.decode(), re.DOTALL)[1]
+    done = sent(client, IMPORT, text=again, expected=expected_of(shown), confirm="yes")
+    assert done.status_code == 302
+    assert HostKey.objects.get().trusted_by == administrator
+
+
+def test_only_ticked_lines_replace_a_trusted_key(client, administrator):
+    first, second = (HostKeyFactory(instance=InstanceFactory(address=f"{name}.example.com")) for name in "ab")
+    text = "".join(f"{key.instance.address} {KEY.line}\n" for key in (first, second))
+    shown = sent(client, IMPORT, text=text)
+    assert shown.content.decode().count('name="replace"') == 2
+    sent(client, IMPORT, text=text, expected=expected_of(shown), confirm="yes", replace=["2", "x", "²"])
+    assert services.trusted_keys(first.instance)[0].fingerprint == first.fingerprint
+    assert first.instance.host_keys.filter(state="changed").exists()
+    assert services.trusted_keys(second.instance) == (KEY,)
+
+
+def test_what_changed_meanwhile_is_shown_again_and_can_be_confirmed_then(client, administrator):
+    instance = InstanceFactory(address="web.example.com")
+    text = f"web.example.com {KEY.line}\n"
+    version = expected_of(sent(client, IMPORT, text=text))
+    HostKeyFactory(instance=instance)
+    response = sent(client, IMPORT, text=text, expected=version, confirm="yes")
+    assert response.status_code == 422
+    assert "Look at it again" in response.content.decode()
+    assert "Changed: another key is trusted (1)" in response.content.decode()
+    assert expected_of(response) != version
+    assert sent(client, IMPORT, text=text, expected=expected_of(response), confirm="yes").status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("form", "why"),
+    [
+        ({"text": "  "}, "There is nothing in it"),
+        ({"text": "a", "file": b"b"}, "not both"),
+        ({"file": b""}, "There is nothing in it"),
+        ({"file": b"x" * (importing.TEXT_LIMIT + 1)}, "more than 3 MB"),
+        ({"text": "\n" * 20_001 + "a"}, "at most 20,000 lines"),
+    ],
+)
+def test_what_cannot_be_imported_is_told(client, administrator, form, why):
+    data = {key: SimpleUploadedFile("f", value) if isinstance(value, bytes) else value for key, value in form.items()}
+    response = client.post(reverse(IMPORT), data)
+    assert response.status_code == 422
+    assert why in response.content.decode()
+
+
+def test_a_file_of_which_nothing_is_new_has_nothing_to_press(client, administrator):
+    shown = sent(client, IMPORT, text=f"nobody.example.com {KEY.line}").content.decode()
+    assert "No instance has this address (1)" in shown
+    assert 'name="confirm"' not in shown
 
 
 # ------------------------------------------------------------------ the review, many
