@@ -87,11 +87,13 @@ async def ssh_server(
 ) -> AsyncIterator[Server]:
     """Serve SSH; ``asks`` are the questions of keyboard-interactive; ``play`` acts a command after its bootstrap."""
     seen = Server(host_key=public(_HOST_KEY))
+    connections: list[asyncssh.SSHServerConnection] = []
 
     class Login(asyncssh.SSHServer):
         def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
             seen.connections += 1
             self._conn = conn
+            connections.append(conn)
 
         def begin_auth(self, username: str) -> bool:
             seen.sign_ins += 1
@@ -148,6 +150,10 @@ async def ssh_server(
     finally:
         server.close()
         await server.wait_closed()
+        for connection in connections:
+            # One whose client has gone may not have heard of it yet, and would be left to the garbage collector.
+            connection.abort()
+            await connection.wait_closed()
 
 
 @asynccontextmanager

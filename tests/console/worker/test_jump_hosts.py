@@ -9,6 +9,7 @@ from channels.db import database_sync_to_async
 from django.core.management import call_command
 
 from console.runs.models import Invocation
+from console.runs.prompts import Prompts
 from console.worker import preparation
 from console.worker.checks import start_checks
 from instances.credentials.models import CredentialKind, CredentialSuspension
@@ -115,9 +116,9 @@ def test_behind_a_disabled_jump_host_nothing_is_sent(servers, actor):
     a = registered(servers[0], "a", actor)
     b = registered(servers[1], "b", actor, jump=a)
     key = target_of(b).key
-    assert preparation.current_keys([key]) == {key}
+    assert preparation.current_keys([key], Prompts()) == {key}
     Instance.objects.filter(pk=a.pk).update(is_disabled=True)
-    assert preparation.current_keys([key]) == set()
+    assert preparation.current_keys([key], Prompts()) == set()
     ended = sent("b")
     assert (ended.status, ended.reason) == ("skipped", "instance_disabled")
     assert "jump host a is disabled" in ended.message

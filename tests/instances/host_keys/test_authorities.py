@@ -5,6 +5,7 @@ import re
 import pytest
 from django.core.exceptions import ValidationError
 
+from console.runs.prompts import Prompts
 from console.worker.preparation import current_keys
 from instances.access.models import Role
 from instances.access.rules import NotAllowed
@@ -64,7 +65,7 @@ def test_everything_about_trust_gives_up_connections_kept_before(administrator):
     ]
     for step in steps:
         step()
-        assert current_keys([keys[-1]]) == {key()}
+        assert current_keys([keys[-1]], Prompts()) == {key()}
         assert key() not in keys
         keys.append(key())
     authorities.trust_authority(administrator, key=PresentedKey("ssh-ed25519", data(5_000_003)), patterns="*.org")

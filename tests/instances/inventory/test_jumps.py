@@ -87,7 +87,7 @@ def test_another_way_takes_the_credential_and_host_keys_away() -> None:
     row = InstanceFactory(credential=CredentialFactory())
     HostKeyFactory(instance=row)
     changed = change(actor, row, jump=a)
-    assert (changed.instance.credential, row.host_keys.count()) == (None, 0)
+    assert (changed.instance.credential, row.host_keys.exclude(state="former").count()) == (None, 0)
     assert changed.instance.target_version == row.target_version + 1
     kept = change(actor, changed.instance, name="renamed")
     assert (kept.has_moved, kept.instance.jump) == (False, a)
