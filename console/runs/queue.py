@@ -190,6 +190,7 @@ class LostOne:
     remote_pid: int | None
     remote_started: str
     recheck: str
+    command_type: str = "shell"
 
 
 def take_rechecks(worker_id: uuid.UUID, *, limit: int) -> list[LostOne]:
@@ -203,12 +204,12 @@ def take_rechecks(worker_id: uuid.UUID, *, limit: int) -> list[LostOne]:
         return []
     with transaction.atomic():
         rows = list(
-            asked.order_by("pk").values_list("pk", "instance_id", "marker", "remote_pid", "remote_started", "recheck")[
-                :limit
-            ]
+            asked.order_by("pk").values_list(
+                "pk", "instance_id", "marker", "remote_pid", "remote_started", "recheck", "run__command_type"
+            )[:limit]
         )
         Invocation.objects.filter(pk__in=[row[0] for row in rows]).update(owner=worker_id)
-    return [LostOne(row[0], row[1], row[2], row[3], row[4], row[5]) for row in rows if row[2]]
+    return [LostOne(row[0], row[1], row[2], row[3], row[4], row[5], row[6]) for row in rows if row[2]]
 
 
 def resolve_lost(worker_id: uuid.UUID, lost: LostOne, *, status: Status, reason: str, message: str) -> bool:

@@ -13,8 +13,8 @@ from console.runs.queue import LostOne
 from console.runs.status import Status
 from instances.engine.errors import EngineError
 from instances.engine.pool import Pool
-from instances.engine.stop import look, stop_tree
-from instances.engine.types import Started, Target
+from instances.engine.trees import tree_of
+from instances.engine.types import CommandType, Started, Target
 from instances.inventory.models import Instance
 from instances.inventory.targets import target_of
 
@@ -53,14 +53,15 @@ def _target(lost: LostOne) -> Target | None:
 
 async def _find_out(lost: LostOne, target: Target, pool: Pool) -> tuple[Status, str, str]:
     started = Started(lost.remote_pid, lost.remote_started) if lost.remote_pid else None
+    tree = tree_of(CommandType(lost.command_type), lost.marker, started)
     try:
         async with pool.borrow(target, for_stop=True) as connection:
-            alive = await look(connection, lost.marker, started)
+            alive = await tree.look(connection)
             if not alive:
                 return Status.LOST, "ended_unseen", GONE
             if lost.recheck != Recheck.STOP:
                 return Status.LOST, "still_running", f"Still running on the instance: process {_named(alive)}."
-            left = await stop_tree(connection, None, lost.marker, started)
+            left = await tree.stop(connection)
     except EngineError as error:
         return Status.LOST, error.reason, f"It could not be looked for. {error.cause} What became of it is not known."
     if left.is_clean:

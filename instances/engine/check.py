@@ -1,8 +1,12 @@
 """Owns Check: sign in, look around, change nothing."""
 
+from uuid import uuid4
+
+from instances.engine.errors import ConnectionLost
 from instances.engine.execute import Reconnect, execute
 from instances.engine.transport import Collector, Connection, ask
 from instances.engine.types import Command, Ended, Facts, Started, StopCause, StopSignal
+from instances.engine.windows import request
 
 CHECK_S = 20.0
 _BEGIN = "muster facts"
@@ -10,6 +14,15 @@ _ASK = (
     f'echo "{_BEGIN}"; uname -s; uname -r; uname -n; echo "$SHELL"; id -un; '
     'if [ -r /etc/os-release ]; then . /etc/os-release; echo "$PRETTY_NAME"; fi'
 )
+# The same lines in the same order. Windows 11 calls itself 10 in the registry.
+_ASK_WINDOWS = rf"""$ProgressPreference='SilentlyContinue'
+$k='HKEY_LOCAL_MACHINE\SOFTWARE\';$r=[Microsoft.Win32.Registry]
+$v=[Environment]::OSVersion.Version;$n="$($r::GetValue($k+'Microsoft\Windows NT\CurrentVersion','ProductName',''))"
+if($v.Build -ge 22000){{$n=$n.Replace('Windows 10','Windows 11')}}
+$s=$r::GetValue($k+'OpenSSH','DefaultShell','');if(!$s){{$s=$env:ComSpec}}
+$u=[Environment]::UserDomainName+'\'+[Environment]::UserName
+$t='{_BEGIN}','Windows',$v,[Environment]::MachineName,$s,$u,$n -join "`n"
+$b=[Text.Encoding]::UTF8.GetBytes("$t`n");[Console]::OpenStandardOutput().Write($b,0,$b.Length)"""
 
 
 async def check(connection: Connection) -> Facts:
@@ -17,12 +30,20 @@ async def check(connection: Connection) -> Facts:
 
     Raises: as ``Connection.start``.
     """
-    answer = await ask(connection, f"exec /bin/sh -c '{_ASK}'", timeout_s=CHECK_S)
+    is_windows = "windows" in connection.banner.lower()
+    question = request(uuid4(), _ASK_WINDOWS) if is_windows else f"exec /bin/sh -c '{_ASK}'"
+    try:
+        answer = await ask(connection, question, timeout_s=CHECK_S)
+    except ConnectionLost:
+        # What cannot start PowerShell is still Windows that was signed in to.
+        if not is_windows or connection.is_closed:
+            raise
+        answer = b""
     # A noisy ~/.bashrc may print before.
     text = answer.decode("utf-8", "replace").rpartition(_BEGIN + "\n")[2] if _BEGIN.encode() in answer else ""
     lines = [line.strip()[:200] for line in text.splitlines()]
     system, kernel, hostname, shell, user, name, *_ = [*lines, "", "", "", "", "", ""]
-    if not system and "windows" in connection.banner.lower():
+    if not system and is_windows:
         system = "Windows"
     return Facts(connection.banner, name or system, kernel, hostname, shell, user)
 

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from time import monotonic
 
+from instances.engine.delivery import Delivery
 from instances.engine.errors import (
     AuthFailed,
     ConnectionLost,
@@ -13,9 +14,10 @@ from instances.engine.errors import (
     StartRefused,
 )
 from instances.engine.header import Header
-from instances.engine.shells import Delivery, deliver
-from instances.engine.stop import GRACE_S, SIGNAL_S, Survivors, Tree
+from instances.engine.shells import deliver
+from instances.engine.stop import GRACE_S, SIGNAL_S, Survivors
 from instances.engine.transport import Connection, Exit, Process
+from instances.engine.trees import ProcessTree, tree_of
 from instances.engine.types import Command, Ended, Outcome, Sink, Started, StopCause, StopSignal
 
 HEADER_S = 10.0
@@ -64,7 +66,7 @@ async def execute(
         await before_start()
     if stop.cause is not None:
         return _stopped_before_start(stop.cause)
-    header = Header(delivery.nonce, sink)
+    header = Header(delivery.nonce, sink, has_exit_line=delivery.has_exit_line)
     try:
         process = await connection.start(delivery.exec_request, stdin=delivery.opening, sink=header)
     except StartRefused:
@@ -73,7 +75,7 @@ async def execute(
         if not lost.is_sent:
             raise
         return _not_started("connection_lost")
-    run = _Run(process, header, command, stop, reconnect, grace_s)
+    run = _Run(process, header, command, stop, reconnect, grace_s, delivery.has_exit_line)
     header.on_change = process.changed.set
     stop.listen(process.changed.set)
     try:
@@ -81,6 +83,7 @@ async def execute(
     finally:
         stop.unlisten(process.changed.set)
         process.close()
+        header.release()
 
 
 class _Run:
@@ -94,6 +97,7 @@ class _Run:
         stop: StopSignal,
         reconnect: Reconnect,
         grace_s: float,
+        has_exit_line: bool,
     ) -> None:
         self._process = process
         self._header = header
@@ -101,10 +105,13 @@ class _Run:
         self._stop = stop
         self._reconnect = reconnect
         self._grace_s = grace_s
+        self._has_exit_line = has_exit_line
 
     async def begin(self, delivery: Delivery) -> Ended | None:
         """Wait for the pid; until ``delivery.go`` is sent nothing of the script can run."""
-        await self._until(lambda: self._header.started is not None or self._header.is_hopeless, HEADER_S)
+        await self._until(
+            lambda: self._header.started is not None or self._header.is_hopeless, HEADER_S + delivery.slack_s
+        )
         if self._header.started is not None and self._stop.cause is None:
             return None
         # Without the last bytes the bootstrap ends by itself; a login that hangs before it may need more.
@@ -166,6 +173,8 @@ class _Run:
         if not exit_.is_known:
             return await self._probe("The instance did not say how it ended.", "no_exit_status")
         message = "" if await self._drain() else _STILL_OPEN
+        if self._status(exit_) is None and not exit_.signal:
+            return await self._probe("The instance did not say how it ended.", "no_exit_status")
         survivors: tuple[int, ...] = ()
         if self._stop.cause is not None:
             left = await self._sweep()
@@ -173,7 +182,7 @@ class _Run:
             if not left.is_clean:
                 message += f" What it left running could not be stopped{_named(left.pids)}."
         outcome = Outcome.SIGNALLED if exit_.signal else Outcome.EXITED
-        return Ended(outcome, exit_.status, exit_.signal, message=message, survivors=survivors)
+        return Ended(outcome, self._status(exit_), exit_.signal, message=message, survivors=survivors)
 
     async def _drain(self) -> bool:
         """Take what output is on its way; time in which the sink holds it back does not count."""
@@ -191,15 +200,18 @@ class _Run:
 
     async def _end(self, cause: StopCause) -> Ended:
         """Stop it, and say so only when it is proven."""
-        self._process.signal("TERM")
-        await self._process.until(lambda: self._process.is_over, SIGNAL_S)
+        if self._tree().takes_signals:
+            self._process.signal("TERM")
+            await self._process.until(lambda: self._process.is_over, SIGNAL_S)
         left = await self._sweep()
         exit_ = self._process.exit or Exit()
         if not left.is_clean:
             message = "It may still be running: the instance could not be reached to make sure."
             if left.is_verified:
                 message = f"It could not be stopped{_named(left.pids)}. It still runs."
-            return Ended(Outcome.LOST, exit_.status, exit_.signal, "stop_unconfirmed", message, survivors=left.pids)
+            return Ended(
+                Outcome.LOST, self._status(exit_), exit_.signal, "stop_unconfirmed", message, survivors=left.pids
+            )
         # The exit record may come after the last output.
         await self._process.until(lambda: self._process.is_over, DRAIN_S)
         await self._drain()
@@ -208,7 +220,7 @@ class _Run:
         message = "Stopped; nothing of it is left running."
         if cause is StopCause.TIMEOUT:
             message = "The time limit was reached. It was stopped; nothing of it is left running."
-        return Ended(outcome, exit_.status, exit_.signal, _CAUSES.get(cause, ""), message)
+        return Ended(outcome, self._status(exit_), exit_.signal, _CAUSES.get(cause, ""), message)
 
     async def _probe(self, what: str, reason: str) -> Ended:
         """Say what a new connection can see of a command whose end was missed."""
@@ -221,12 +233,18 @@ class _Run:
             state = "Nothing of it runs any more. It ran at least in part."
         return Ended(Outcome.LOST, reason=reason, message=f"{what} {state}", survivors=left.pids)
 
+    def _tree(self) -> ProcessTree:
+        return tree_of(self._command.command_type, self._command.marker, self._header.started)
+
+    def _status(self, exit_: Exit) -> int | None:
+        return self._header.exit_code if self._has_exit_line else exit_.status
+
     async def _sweep(self) -> Survivors:
         return await self._contact(lambda tree, connection: tree.stop(connection, grace_s=self._grace_s))
 
-    async def _contact(self, act: Callable[[Tree, Connection], Awaitable[Survivors]]) -> Survivors:
+    async def _contact(self, act: Callable[[ProcessTree, Connection], Awaitable[Survivors]]) -> Survivors:
         """Act on the processes over a second channel, or a new connection, within 30 s."""
-        tree = Tree(self._command.marker, self._header.started)
+        tree = self._tree()
         try:
             async with asyncio.timeout(CONTACT_S):
                 for turn in range(100):
@@ -243,7 +261,7 @@ class _Run:
         return Survivors(tree.last_seen, is_verified=False)
 
 
-async def _look(tree: Tree, connection: Connection) -> Survivors:
+async def _look(tree: ProcessTree, connection: Connection) -> Survivors:
     return Survivors(await tree.look(connection))
 
 

@@ -13,8 +13,9 @@ them on unchanged.
 
 import secrets
 import shlex
-from dataclasses import dataclass, field
 
+from instances.engine import windows
+from instances.engine.delivery import Delivery
 from instances.engine.errors import CommandRefused
 from instances.engine.types import Command, CommandType
 
@@ -59,23 +60,13 @@ _PREPARE = (
 )
 
 
-@dataclass(frozen=True)
-class Delivery:
-    """What to start, what to feed it at once, and the last bytes that let it run."""
-
-    exec_request: str
-    opening: bytes = field(repr=False)
-    go: bytes = field(repr=False)
-    nonce: bytes
-
-
 def deliver(command: Command) -> Delivery:
-    """Return how this command reaches a POSIX machine.
+    """Return how this command reaches a machine: Bat and PowerShell a Windows one, Shell a POSIX one.
 
     Raises: CommandRefused for what cannot be sent to one.
     """
     if command.command_type is not CommandType.SHELL:
-        raise CommandRefused("Bat and PowerShell commands need a Windows instance. The command did not run.")
+        return windows.deliver(command)
     if "\0" in command.text:
         raise CommandRefused("A script cannot contain NUL characters. It did not run.", reason="script_invalid")
     kind, check, words = _interpreter(command)

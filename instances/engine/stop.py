@@ -134,6 +134,8 @@ class Snapshot:
 class Tree:
     """The processes of one command, as far as they were ever seen."""
 
+    takes_signals = True
+
     def __init__(self, marker: UUID, started: Started | None) -> None:
         self._marker = marker
         self._started = started
@@ -152,7 +154,7 @@ class Tree:
         pid, start = (self._started.pid, self._started.start_time) if self._started else (0, "")
         seen = " ".join(f"{number}:{begun}" for number, begun in self._seen.items())
         request = f"exec /bin/sh -c '{_SWEEP}' sh {self._marker} {pid} '{start}' '{signal}' '{_TABLE}' {seen}"
-        async with _sweep_limit():
+        async with sweep_limit():
             answer = await ask(connection, request, timeout_s=LOOK_S)
         try:
             snapshot = Snapshot.read(answer.decode("utf-8", "replace"))
@@ -236,5 +238,6 @@ def _descendants(ours: set[int], rows: Iterable[Row]) -> set[int]:
     return found
 
 
-def _sweep_limit() -> asyncio.Semaphore:
+def sweep_limit() -> asyncio.Semaphore:
+    """Return what keeps the sweeps of this loop to ``SWEEPS_AT_ONCE``."""
     return _sweeps.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(SWEEPS_AT_ONCE))

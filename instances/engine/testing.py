@@ -1,6 +1,7 @@
 """Owns machines that only pretend: a scripted Transport for tests, without processes or network."""
 
 import asyncio
+import base64
 import shlex
 from collections import deque
 from collections.abc import Callable, Hashable
@@ -85,6 +86,17 @@ class Machine:
                 self.hit(number, signal)
         return answer
 
+    def windows_sweep(self, asked: bytes) -> bytes:
+        """Answer the engine's sweep of a Windows machine as its PowerShell program would."""
+        traces, known = asked.decode().split("\n")[:2]
+        verb, *pairs = known.split(" ")
+        marked = [number for number in self.living if self.markers[number] in traces.split(" ")]
+        rows = [(1, 0, 1, 0), *((number, 1, 7, int(number in marked)) for number in self.living)]
+        if verb == "end":
+            for number in {*marked, *(int(pair.split(":")[0]) for pair in pairs if pair)} & set(self.living):
+                self.hit(number, "KILL")
+        return "\r\n".join([*(" ".join(map(str, row)) for row in rows), "done", ""]).encode()
+
 
 class ScriptedTransport:
     """Reaches pretended machines; ``machines`` shows per target key what happened on each."""
@@ -126,6 +138,8 @@ class ScriptedConnection:
         if self._is_closed:
             raise ConnectionLost(is_sent=False)
         words = shlex.split(exec_request)
+        if words[0] == "powershell.exe":
+            return self._start_windows(words, stdin, sink)
         process = ScriptedProcess(self._machine, self, sink, marker=words[-1])
         if len(words) == 7 and "MUSTER_INVOCATION" in words[3]:
             self._processes.append(process)
@@ -134,6 +148,17 @@ class ScriptedConnection:
             if "marked" in exec_request:
                 process.emit(Stream.STDOUT, self._machine.sweep(words[5:]))
             process.end(Exit(status=0))
+        return process
+
+    def _start_windows(self, words: list[str], stdin: bytes, sink: Sink) -> Process:
+        program = base64.b64decode(words[words.index("-EncodedCommand") + 1]).decode("utf-16-le")
+        process = ScriptedProcess(self._machine, self, sink, marker=program[1:37], preamble_lines=6)
+        if "taskkill" in program:
+            process.emit(Stream.STDOUT, self._machine.windows_sweep(stdin))
+            process.end(Exit(status=0))
+        else:
+            self._processes.append(process)
+            process.write(stdin)
         return process
 
     def close(self) -> None:
@@ -147,14 +172,20 @@ class ScriptedConnection:
 
 
 class ScriptedProcess(Process):
-    """A pretended command: speaks the bootstrap's protocol, then plays its scene."""
+    """A pretended command: speaks the bootstrap's protocol, then plays its scene.
 
-    def __init__(self, machine: Machine, connection: ScriptedConnection, sink: Sink, marker: str) -> None:
+    ``preamble_lines`` come before the script; without a number, as many as they say themselves (POSIX).
+    """
+
+    def __init__(
+        self, machine: Machine, connection: ScriptedConnection, sink: Sink, marker: str, preamble_lines: int = 0
+    ) -> None:
         super().__init__()
         self._machine = machine
         self._connection = connection
         self._sink = sink
         self._marker = marker
+        self._preamble_lines = preamble_lines
         self._stdin = bytearray()
         self._pid = 0
         self._is_paused = False
@@ -235,6 +266,9 @@ class ScriptedProcess(Process):
         return bytes(self._stdin.partition(b"\n")[0])
 
     def _split(self) -> tuple[list[bytes], bytes]:
+        if self._preamble_lines:
+            *preamble, script = bytes(self._stdin).split(b"\n", self._preamble_lines)
+            return preamble, script
         lines = bytes(self._stdin).split(b"\n", 5)
         words = lines[5].split(b"\n", int(lines[4]))
         return lines[:5], words[-1]
@@ -267,4 +301,6 @@ class ScriptedProcess(Process):
             return
         for _ in range(self._machine.scene.bystanders):
             self._machine.spawn(None, self._marker)
+        if self._preamble_lines and exit_.status is not None:
+            self.emit(Stream.STDOUT, b"\0%b exit %d\n" % (self._nonce, exit_.status))
         self.end(exit_)

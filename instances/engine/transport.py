@@ -125,15 +125,15 @@ class Collector:
         kept += data[: max(0, self._limit_bytes - len(kept))]
 
 
-async def ask(connection: Connection, exec_request: str, *, timeout_s: float) -> bytes:
-    """Run a short command line with empty stdin and return its stdout, whatever its exit status.
+async def ask(connection: Connection, exec_request: str, *, timeout_s: float, stdin: bytes = b"") -> bytes:
+    """Run a short command line on a short stdin and return its stdout, whatever its exit status.
 
     Raises: as ``Connection.start``; ConnectionLost also when there is no full answer within ``timeout_s``.
     """
     sink = Collector()
     try:
         async with asyncio.timeout(timeout_s):
-            process = await connection.start(exec_request, stdin=b"", sink=sink)
+            process = await connection.start(exec_request, stdin=stdin, sink=sink)
             try:
                 process.write_eof()
                 await process.until(lambda: process.is_over and (process.is_lost or process.is_output_complete), None)

@@ -6,12 +6,17 @@ missing=""
 [ -n "${CHROMIUM:-}" ] || command -v chromium >/dev/null || missing="$missing chromium"
 command -v puttygen >/dev/null || missing="$missing putty-tools"
 command -v node >/dev/null || missing="$missing nodejs"
-[ -n "$missing" ] || exit 0
+# Bat is run by its cmd.exe; what it recommends (sound, printers, another 60 packages) is not needed.
+bare=""
+command -v wine >/dev/null || bare=" wine wine64"
+[ -n "$missing$bare" ] || exit 0
 if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
   apt-get update -qq
   # shellcheck disable=SC2086  # one word each
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $missing >/dev/null
+  # shellcheck disable=SC2086
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $bare >/dev/null
 else
-  echo "The tests need$missing. Install them (Debian: apt-get install$missing) and try again." >&2
+  echo "The tests need$missing$bare. Install them (Debian: apt-get install$missing$bare) and try again." >&2
   exit 1
 fi

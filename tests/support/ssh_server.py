@@ -51,6 +51,7 @@ class Asked:
     process: asyncssh.SSHServerProcess[bytes]
     marker: str
     script: bytes
+    nonce: bytes
 
 
 def public(key: asyncssh.SSHKey) -> HostKey:
@@ -234,7 +235,7 @@ async def _bootstrap(process: asyncssh.SSHServerProcess[bytes], command: str) ->
     rest = await process.stdin.read()
     process.stdout.write(nonce + b" ok\n")
     process.stderr.write(nonce + b"\n")
-    return Asked(process, command.rpartition(" ")[2], rest.removesuffix(nonce).split(b"\n", 4)[-1])
+    return Asked(process, command.rpartition(" ")[2], rest.removesuffix(nonce).split(b"\n", 4)[-1], nonce)
 
 
 async def _really_run(process: asyncssh.SSHServerProcess[bytes], command: str) -> None:

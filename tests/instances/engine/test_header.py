@@ -47,6 +47,37 @@ def test_nothing_passes_before_the_verdict(noise: bytes, cuts: list[int]) -> Non
     assert (bytes(sink.stdout), header.verdict) == (b"", "")
 
 
+@given(
+    output=st.binary(max_size=200) | st.lists(st.sampled_from([b"\0", NONCE, b"\0" + NONCE[:9], b"a\n"])).map(b"".join),
+    late=st.binary(max_size=50),
+    code=st.integers(-(2**31), 2**31 - 1),
+    cuts=st.lists(st.integers(0, 2000), max_size=30),
+)
+def test_the_exit_line_is_taken_out_in_any_chunking(output: bytes, late: bytes, code: int, cuts: list[int]) -> None:
+    sink = Recorder()
+    header = Header(NONCE, sink, has_exit_line=True)
+    line = b"\0%b exit %d\n" % (NONCE, code)
+    output = output.replace(b"\0" + NONCE, b"")
+    for piece in pieces_of(NONCE + b" 5 6\n" + NONCE + b" ok\n" + output + line + late, cuts):
+        header.write(Stream.STDOUT, piece)
+    assert (bytes(sink.stdout), header.exit_code) == (output + late, code)
+
+
+@given(
+    output=st.binary(max_size=200),
+    end=st.integers(0, len(NONCE) + 8),
+    cuts=st.lists(st.integers(0, 2000), max_size=30),
+)
+def test_output_without_a_whole_exit_line_is_all_passed_on(output: bytes, end: int, cuts: list[int]) -> None:
+    sink = Recorder()
+    header = Header(NONCE, sink, has_exit_line=True)
+    output += (b"\0%b exit 3\n" % NONCE)[:end]
+    for piece in pieces_of(NONCE + b" 5 6\n" + NONCE + b" ok\n" + output, cuts):
+        header.write(Stream.STDOUT, piece)
+    header.release()
+    assert (bytes(sink.stdout), header.exit_code) == (output, None)
+
+
 def test_a_verdict_other_than_ok_opens_nothing() -> None:
     sink = Recorder()
     header = Header(NONCE, sink)

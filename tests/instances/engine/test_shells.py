@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instances.engine import shells, stop
-from instances.engine.errors import CommandRefused
 from instances.engine.shells import deliver
-from instances.engine.types import Command, CommandType, Outcome
+from instances.engine.types import Command, Outcome
 from tests.instances.engine.conftest import Bench, Going
 from tests.support.sshd import Sshd, ordinary_user
 
@@ -76,13 +75,6 @@ def test_how_a_script_is_handed_over(fields: dict[str, str], kind: str, needed: 
     lines = deliver(command(**fields)).opening.decode().split("\n")  # type: ignore[arg-type]
     assert lines[2:5] == [kind, needed, str(len(words))]
     assert lines[5 : 5 + len(words)] == words
-
-
-def test_windows_commands_are_refused_for_now() -> None:
-    for kind in (CommandType.BAT, CommandType.POWERSHELL):
-        with pytest.raises(CommandRefused) as raised:
-            deliver(command(command_type=kind))
-        assert raised.value.reason == "os_mismatch"
 
 
 @pytest.fixture(scope="module")

@@ -211,7 +211,7 @@ async def test_many_commands_at_once_stay_apart(bench: Bench) -> None:
 
 async def test_what_no_machine_could_run_is_refused(bench: Bench) -> None:
     for text, fields in (
-        ("dir", {"command_type": CommandType.BAT}),
+        ("dir\0", {"command_type": CommandType.BAT}),
         ("echo\0", {}),
         ("echo \ud800", {}),
         ("echo", {"working_directory": "/a\nb"}),
