@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from django import forms
@@ -9,6 +10,7 @@ from django.db.models import QuerySet
 
 from console.members.models import User
 from console.runs import services
+from console.runs.families import Part, family_of
 from console.runs.models import CommandType
 from console.runs.prompts import Prompt
 from instances.access import rules
@@ -30,13 +32,25 @@ class SendForm(forms.Form):
     """
 
     command_type = forms.ChoiceField(
-        choices=[(kind.value, kind.label) for kind in CommandType if kind in services.DELIVERABLE],
+        choices=CommandType.choices,
         initial=CommandType.SHELL,
         widget=forms.RadioSelect,
     )
     command = forms.CharField(required=False, strip=False, widget=forms.Textarea(attrs={"rows": 8}))
     interpreter = forms.CharField(required=False, max_length=255)
     working_directory = forms.CharField(required=False, max_length=1024)
+    # With ``split`` the fields above are for Linux and macOS alone, and these for Windows.
+    split = forms.BooleanField(required=False, widget=forms.HiddenInput)
+    leave_out_posix = forms.BooleanField(required=False)
+    leave_out_windows = forms.BooleanField(required=False)
+    windows_type = forms.ChoiceField(
+        choices=[(kind.value, kind.label) for kind in (CommandType.POWERSHELL, CommandType.BAT)],
+        initial=CommandType.POWERSHELL,
+        required=False,
+    )
+    windows_command = forms.CharField(required=False, strip=False, widget=forms.Textarea(attrs={"rows": 8}))
+    windows_interpreter = forms.CharField(required=False, max_length=255)
+    windows_directory = forms.CharField(required=False, max_length=1024)
     timeout_s = forms.IntegerField(label="Time limit (s)", initial=600, required=False, min_value=1)
     max_concurrency = forms.IntegerField(initial=50, required=False, min_value=1)
     max_errors = forms.IntegerField(required=False, min_value=0)
@@ -83,9 +97,15 @@ class SendForm(forms.Form):
         """Return the command with POSIX line ends."""
         return services.normalise(self.cleaned_data["command"])
 
+    def clean_windows_command(self) -> str:
+        """Return the command for Windows with single line ends; Bat gets those of Windows on the way."""
+        return services.normalise(self.cleaned_data["windows_command"])
+
     def clean(self) -> dict[str, Any]:
         """Resolve the targets, so that "the target set changed" is told beside them."""
         data = super().clean() or {}
+        if data.get("split") and data.get("command_type", CommandType.SHELL) != CommandType.SHELL:
+            self.add_error("command", "Linux and macOS take Shell: write what Windows gets below.")
         expected = data.get("expected_count")
         if data.get("by_query") and expected is not None and not self.errors:
             count = matching_instances(self.user, data).count()
@@ -114,6 +134,22 @@ class SendForm(forms.Form):
         if not data["prompt_password"]:
             return None
         return Prompt(data["prompt_user"].strip(), data["prompt_password"])
+
+    def parts(self) -> tuple[Part | None, Part | None]:
+        """Return what goes to Linux and macOS and what to Windows, None for what is left out.
+
+        Side effects: as ``instances``.
+        """
+        data, options, instances = self.cleaned_data, self.options(), self.instances()
+        posix = Part(family_of(instances, windows=False), data["command"], options)
+        for_windows = replace(
+            options,
+            command_type=data["windows_type"] or CommandType.POWERSHELL,
+            interpreter=data["windows_interpreter"].strip(),
+            working_directory=data["windows_directory"],
+        )
+        windows = Part(family_of(instances, windows=True), data["windows_command"], for_windows)
+        return None if data["leave_out_posix"] else posix, None if data["leave_out_windows"] else windows
 
     def instances(self) -> list[Instance]:
         """Return the targets, concrete and in order: what runs is exactly this list.

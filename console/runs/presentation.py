@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from console.members.models import User
 from console.runs import output, services
+from console.runs.families import sent_with
 from console.runs.models import Invocation, Run
 from console.runs.status import ACTIVE, NEVER_RAN, Status
 from instances.access import rules
@@ -76,6 +77,7 @@ class RunView:
     elapsed_s: float
     summary: str
     row_ids: tuple[int, ...] = field(default=())
+    sent_with: tuple[Run, ...] = ()
 
     @property
     def first(self) -> int:
@@ -119,7 +121,7 @@ class RunView:
 def run_view(
     user: User, run: Run, *, status: str = ALL, page: int = 1, opened: int | None = None, with_output: bool = False
 ) -> RunView:
-    """Return what a user sees of a run. Side effects: at most six queries.
+    """Return what a user sees of a run. Side effects: at most seven queries.
 
     An unknown filter means all; a page past the end means the last; ``opened`` is an ordinal, by default the first
     row of the page.
@@ -154,6 +156,7 @@ def run_view(
         elapsed_s=((run.finished_at or timezone.now()) - run.created_at).total_seconds(),
         summary=summary(numbers),
         row_ids=tuple(row.ordinal for row in rows),
+        sent_with=tuple(sent_with(user, run)),
     )
 
 

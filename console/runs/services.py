@@ -34,7 +34,6 @@ TAKES: dict[str, frozenset[str]] = {
     OS.MACOS: frozenset({CommandType.SHELL}),
     OS.WINDOWS: frozenset({CommandType.BAT, CommandType.POWERSHELL}),
 }
-DELIVERABLE = frozenset({CommandType.SHELL})
 
 
 class RunError(Exception):
@@ -135,8 +134,8 @@ def _validate(command: str, instances: Sequence[Instance], options: Options) -> 
         raise RunError("ids", "Select at least one instance.")
     if options.command_type not in CommandType.values:
         raise RunError("command_type", "Choose Shell, Bat or PowerShell.")
-    if options.command_type not in DELIVERABLE:
-        raise RunError("command_type", "Bat and PowerShell cannot be sent yet: use Shell.")
+    if options.command_type == CommandType.BAT and options.interpreter:
+        raise RunError("interpreter", "cmd.exe runs Bat: leave the interpreter empty.")
     if not 1 <= options.timeout_s <= MAX_TIMEOUT_S:
         raise RunError("timeout_s", f"The time limit is between 1 and {MAX_TIMEOUT_S} seconds.")
     if not 1 <= options.max_concurrency <= MAX_CONCURRENCY:
@@ -215,11 +214,17 @@ def _refusals(actor: User, command_type: str) -> Callable[[Instance], tuple[str,
             return "not_permitted", "You may not send commands to this instance. The command did not run."
         if instance.is_disabled:
             return "instance_disabled", "The instance is disabled. The command did not run."
-        if command_type not in TAKES[instance.os]:
-            return "os_mismatch", f"{CommandType(command_type).label} does not run on {instance.get_os_display()}."
-        return None
+        return os_mismatch(command_type, instance)
 
     return refusal
+
+
+def os_mismatch(command_type: str, instance: Instance) -> tuple[str, str] | None:
+    """Return the reason and message if a command of this type must not reach the instance: it is of another family."""
+    if command_type in TAKES[instance.os]:
+        return None
+    label = CommandType(command_type).label
+    return "os_mismatch", f"{label} does not run on {instance.get_os_display()}. The command did not run."
 
 
 class Skippable(Protocol):
@@ -230,20 +235,21 @@ class Skippable(Protocol):
     is_disabled: bool
 
 
-def would_skip(instances: Iterable[Skippable], command_type: str) -> list[tuple[str, str]]:
-    """Return (name, why) of the instances that a command of this type would skip; for the dialog."""
-    why_of = {os: _why_not(command_type, os) for os in OS if command_type not in TAKES[os]}
+def would_skip(instances: Iterable[Skippable], command_type: str | None) -> list[tuple[str, str]]:
+    """Return (name, why) of the instances that a command of this type would skip; for the dialog.
+
+    None: each family gets a command of its own.
+    """
+    why_of = {
+        os: f"{CommandType(command_type).label} does not run on {os.label}"
+        for os in OS
+        if command_type is not None and command_type not in TAKES[os]
+    }
     return [
         (instance.name, "disabled" if instance.is_disabled else why_of[OS(instance.os)])
         for instance in instances
         if instance.is_disabled or instance.os in why_of
     ]
-
-
-def _why_not(command_type: str, os: OS) -> str:
-    if not TAKES[os] & DELIVERABLE:
-        return f"{os.label}: its command types are not offered yet"
-    return f"{CommandType(command_type).label} does not run on {os.label}"
 
 
 def _invocation(run: Run, ordinal: int, instance: Instance, refusal: tuple[str, str] | None) -> Invocation:

@@ -6,6 +6,7 @@ from typing import Any
 
 from console.members.models import User
 from console.runs import services
+from console.runs.families import is_windows
 from console.runs.forms import matching_instances, parse_ids
 from console.runs.models import CommandType
 from instances.access.rules import Action, scope
@@ -26,11 +27,24 @@ class Targets:
 
     count: int = 0
     names: tuple[str, ...] = ()
+    # Of these, Linux and macOS on one side, Windows on the other.
+    posix: int = 0
+    windows: int = 0
     skipped_count: int = 0
     skipped: tuple[tuple[str, str], ...] = ()
     lacking_count: int = 0
     lacking: tuple[str, ...] = ()
     needs_user_name: bool = False
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether they need a command per OS family."""
+        return bool(self.posix and self.windows)
+
+    @property
+    def command_type(self) -> str:
+        """The command type to begin with."""
+        return CommandType.POWERSHELL if self.windows and not self.posix else CommandType.SHELL
 
     @property
     def more(self) -> int:
@@ -46,13 +60,17 @@ class Targets:
 def targets_of(user: User, data: Mapping[str, Any], command_type: str) -> Targets:
     """Return what a form's ``ids``, or its ``query`` with ``by_query``, come to for a command of this type.
 
+    A mixed selection gets a command per OS family, so its type skips nobody. Without a type it is the family's own.
     Side effects: four queries for a selection by filter, one per 5,000 and two for ids.
     """
-    command_type = command_type if command_type in CommandType.values else CommandType.SHELL
     rows = _rows(user, data)
-    skipped = services.would_skip(rows, command_type)
+    windows = sum(is_windows(row.os) for row in rows)
+    is_any = command_type not in CommandType.values or 0 < windows < len(rows)
+    skipped = services.would_skip(rows, None if is_any else command_type)
     lacking = without_credential(row for row in rows if not row.is_disabled)
     return Targets(
+        posix=len(rows) - windows,
+        windows=windows,
         count=len(rows),
         names=tuple(row.name for row in rows[:NAMES_SHOWN]),
         skipped_count=len(skipped),

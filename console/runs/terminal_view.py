@@ -199,7 +199,9 @@ def _exit_status(invocation: Invocation) -> int:
         if invocation.exit_signal:
             number = getattr(signal, f"SIG{invocation.exit_signal.removeprefix('SIG')}", 0)
             return 128 + int(number) if number else NEVER_RAN
-        return (invocation.exit_status or 0) & 0xFF
+        status = invocation.exit_status or 0
+        # A shell sees 8 bits of it: a Windows code such as 256 must not become 0.
+        return status & 0xFF or int(status != 0)
     return {Status.TIMED_OUT: TIMED_OUT, Status.STOPPED: INTERRUPTED, Status.CANCELLED: INTERRUPTED}.get(
         Status(invocation.status), NEVER_RAN
     )

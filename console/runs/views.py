@@ -15,8 +15,9 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from console.runs import history, output, services
+from console.runs.families import for_windows, send_to_families
 from console.runs.forms import SendForm
-from console.runs.models import Invocation, Run
+from console.runs.models import CommandType, Invocation, Run
 from console.runs.presentation import ALL, RunView, run_view, which_again
 from console.runs.ranges import Unsatisfiable, parse_range
 from console.runs.targets import Targets, targets_of
@@ -30,6 +31,8 @@ from instances.inventory.listing import listing
 from instances.inventory.models import Instance
 
 HISTORY_ROWS = 50
+# Offered beside the field; any other program or path may be typed.
+INTERPRETERS = ("sh", "bash", "python3", "pwsh")
 
 
 # ------------------------------------------------------------------ the dashboard
@@ -83,6 +86,8 @@ def _send(form: SendForm) -> Run | None:
         return sent
     try:
         saved_commands.check_name(form.cleaned_data["keep_name"])
+        if form.cleaned_data["split"]:
+            return _send_to_families(form)
         run = services.send_command(
             form.user,
             instances=form.instances(),
@@ -103,6 +108,23 @@ def _send(form: SendForm) -> Run | None:
         form.add_error("keep_name", str(error))
         return None
     return run
+
+
+def _send_to_families(form: SendForm) -> Run:
+    """Send what each OS family gets; the first run is the one shown, and leads to the other."""
+    posix, windows = form.parts()
+    key, name = form.cleaned_data["request_key"], form.cleaned_data["keep_name"]
+    runs = send_to_families(
+        form.user,
+        posix=posix,
+        windows=windows,
+        request_key=key,
+        prompt=form.prompt(),
+        remember=form.cleaned_data.get("remember", False),
+    )
+    for run, kept_as in zip(runs, (name, name and f"{name[:70]} (Windows)"), strict=False):
+        saved_commands.keep_after_send(form.user, run=run, name=kept_as)
+    return runs[0]
 
 
 def _refused(request: SignedInRequest, form: SendForm) -> HttpResponse:
@@ -131,10 +153,15 @@ def initial_from(request: SignedInRequest) -> dict[str, Any]:
 
 def send_context(form: SendForm, selection: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return what the Send Command form shows beside its fields; ``selection`` says which targets, as the form does."""
-    chosen = str(form["command_type"].value() or "shell")
+    chosen = str(form.data.get("command_type", "") if form.is_bound else form.initial.get("command_type", ""))
+    targets = targets_of(form.user, selection, chosen) if selection else Targets()
+    form.initial.setdefault("command_type", targets.command_type)
+    if targets.is_mixed and form.initial["command_type"] != CommandType.SHELL:
+        form.initial = for_windows(form.initial)
     return {
         "form": form,
-        "targets": targets_of(form.user, selection, chosen) if selection else Targets(),
+        "targets": targets,
+        "interpreters": INTERPRETERS,
         "saved": SavedCommand.objects.all()[:200],
         "limits": {"script_bytes": settings.MUSTER_SCRIPT_LIMIT_BYTES, "output_bytes": settings.ENV.output_cap},
     }

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from console.runs.families import is_windows
 from console.worker.learnt import Learnt
 from instances.credentials import services as credentials
 from instances.engine.check import check, try_out
 from instances.engine.errors import ConnectError, ConnectTimedOut, EngineError, JumpRefused
 from instances.engine.pool import Pool
 from instances.engine.steps import Stage, Step, steps_of
-from instances.engine.types import Command, Ended, Facts, Target
+from instances.engine.types import Command, CommandType, Ended, Facts, Target
 from instances.inventory import jumps, reachability
 from instances.inventory.models import Instance
 from instances.inventory.targets import targets_of
@@ -82,7 +83,9 @@ def _asked(instance: Instance, target: Target, credential_id: int | None) -> Ask
     stages = [stage for stage in stages if stage is not left_out]
     trial = None
     if options:
-        trial = Command(":", uuid.uuid4(), working_directory=options.get("working_directory", ""), timeout_s=10)
+        kind = CommandType.POWERSHELL if is_windows(instance.os) else CommandType.SHELL
+        folder = options.get("working_directory", "")
+        trial = Command("exit 0", uuid.uuid4(), command_type=kind, working_directory=folder, timeout_s=10)
     # A kept connection would say nothing about the key and the credential as they are now.
     fresh = replace(target, key=(instance.pk, "check", uuid.uuid4()))
     return Asked(instance.pk, fresh, credential_id, tuple(stages), trial)

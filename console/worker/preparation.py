@@ -11,6 +11,7 @@ from console.runs.journal import Journal
 from console.runs.models import Run
 from console.runs.prompts import Prompt, Prompts
 from console.runs.queue import Claim
+from console.runs.services import os_mismatch
 from console.runs.status import Status
 from instances.access import rules
 from instances.credentials import services as credentials
@@ -144,6 +145,9 @@ class _Permissions:
 def _refusal(run: Run, instance: Instance, permissions: _Permissions, suspended: set[int]) -> Refusal | None:
     if instance.is_disabled:
         return Refusal(Status.SKIPPED, "instance_disabled", "The instance is disabled. The command did not run.")
+    if mismatch := os_mismatch(run.command_type, instance):
+        # Its operating system was corrected after the command was sent.
+        return Refusal(Status.SKIPPED, *mismatch)
     if not permissions.may_send(run, instance):
         return Refusal(
             Status.SKIPPED, "not_permitted", f"{run.actor_name} may not send commands to it. It did not run."

@@ -1,10 +1,12 @@
 // The Send Command dialog: opened over the list, filled from the selection, a row, an address or a former run.
 import {find, instances, isPlainClick, onAct, onContent, tabStore} from "./dom.js";
+import {enhanceWindows, showFamilies, useForWindows, windowsTypeChanged} from "./families.js";
 import {count, selected} from "./selection.js";
 
 const TARGET_FIELDS = ["ids", "query", "group", "by_query", "except_ids", "address", "expected_count"];
 const OPTION_FIELDS = ["interpreter", "working_directory", "timeout_s", "max_concurrency", "max_errors", "stop_at_cap"];
-const DRAFT_FIELDS = ["command", ...OPTION_FIELDS];
+const WINDOWS_FIELDS = ["windows_command", "windows_type", "windows_interpreter", "windows_directory"];
+const DRAFT_FIELDS = ["command", ...OPTION_FIELDS, ...WINDOWS_FIELDS];
 // A longer address is refused by servers on the way; then the server is asked by POST.
 const MAX_ADDRESS_CHARACTERS = 4000;
 
@@ -32,6 +34,7 @@ export function startSend() {
   document.addEventListener("change", ({target}) => {
     if (target.form !== form()) return;
     if (target.name === "command_type") typeChanged();
+    if (target.name === "windows_type") windowsTypeChanged(form());
     if (target.matches("[data-saved]")) useSaved(target);
     if (target.name === "address") nameButton();
   });
@@ -71,6 +74,7 @@ function setTargets(targets) {
   nameButton(targets.ids ? targets.ids.split(",").length : targets.by_query ? count() : 0);
   find("#send-targets").replaceChildren();
   form().elements.prompt_password.value = "";
+  showFamilies(form(), {posix: 0, windows: 0});
   askTargets();
 }
 
@@ -107,12 +111,22 @@ function prepare(event) {
     return;
   }
   if (!textarea.hidden) enhance(textarea, event);
-  const shown = find("[data-count]", find("#send-targets"))?.dataset.count;
+  const {count: shown, posix, windows} = find("[data-count]", find("#send-targets"))?.dataset ?? {};
   showPrompt();
   if (shown === undefined) return;
+  if (Number(shown)) familiesKnown({posix: Number(posix), windows: Number(windows)});
   const elements = form().elements;
   if (elements.by_query.value) elements.expected_count.value = shown;
   nameButton(Number(shown));
+}
+
+function familiesKnown(numbers) {
+  const {elements} = form();
+  const [type, text] = [elements.command_type.value, elements.command.value];
+  if (!showFamilies(form(), numbers)) return;
+  // What was written for Windows belongs into its section now.
+  if (text.trim() && useForWindows(form(), type, text)) editor?.setValue("");
+  typeChanged();
 }
 
 function enhance(textarea, event) {
@@ -123,6 +137,7 @@ function enhance(textarea, event) {
     language: form().elements.command_type.value,
     describedBy: textarea.getAttribute("aria-describedby") ?? "",
   });
+  enhanceWindows(form(), find("link[nonce]")?.nonce);
   if (dialog()) dialog().onclose = () => opener?.isConnected && opener.focus();
   const isAlone = !dialog();
   if (isAlone || (dialog().open && event)) editor.focus();
@@ -145,11 +160,12 @@ function nameButton(number = 0) {
 function useSaved(select) {
   const {type, text} = select.selectedOptions[0].dataset;
   if (text === undefined) return;
+  select.value = "";
+  if (useForWindows(form(), type, text)) return;
   form().elements.command_type.value = type;
   typeChanged();
   editor.setValue(text);
   editor.focus();
-  select.value = "";
 }
 
 // ------------------------------------------------------------------ sending

@@ -89,29 +89,3 @@ def test_a_kept_command_is_in_the_saved_list_and_sends_again(signed_in):
     expect(page.get_by_text("for later", exact=True)).to_be_visible()
     page.get_by_role("link", name=re.compile("^Send")).first.click()
     expect(page.locator(".cm-content")).to_have_text("echo kept for later")
-
-
-def test_who_is_skipped_follows_the_command_type(signed_in, console):
-    page = signed_in
-    console.manage(
-        "shell", "-v", "0", "-c",
-        "from instances.models import Instance\n"
-        "Instance.objects.create(name='win-01', address='10.9.9.8', os='windows')",
-    )  # fmt: skip
-    try:
-        page.reload()
-        select(page, "web-01", "win-01")
-        page.keyboard.press("c")
-        skipped = page.locator("#send-skipped")
-        expect(skipped).to_contain_text("1 of them will be skipped")
-        expect(skipped).to_contain_text("win-01: Windows")
-        # Whichever types are offered, the page asks for the one that is chosen.
-        page.locator("[name=command_type]").first.evaluate("radio => { radio.value = 'powershell'; }")
-        page.locator("[name=command_type]").first.dispatch_event("change")
-        expect(skipped).to_contain_text("web-01: PowerShell does not run on Linux")
-        expect(page.get_by_role("button", name="Run on 2 instances")).to_be_visible()
-    finally:
-        console.manage(
-            "shell", "-v", "0", "-c",
-            "from instances.models import Instance; Instance.objects.filter(name='win-01').delete()",
-        )  # fmt: skip

@@ -18,7 +18,7 @@ from console.management.commands.worker import raise_file_limit
 from console.members.models import User
 from console.members.services import shell_actor
 from console.runs import queue, services
-from console.runs.models import Run
+from console.runs.models import CommandType, Run
 from console.runs.prompts import Prompt, Prompts
 from console.runs.terminal_follow import Follower, LeftRunning
 from console.runs.terminal_view import INTERRUPTED, TerminalView
@@ -49,6 +49,12 @@ class Command(BaseCommand):
             "--credential", metavar="NAME", help="What a user@host not in the list is signed in to with."
         )
         parser.add_argument("--filter", metavar="Q", help="All instances that match a filter, such as env:prod.")
+        parser.add_argument(
+            "--type", choices=CommandType.values, default=DEFAULTS.command_type, help="shell, if not given."
+        )
+        parser.add_argument(
+            "--interpreter", metavar="PROGRAM", default="", help="What runs it, such as python3 or pwsh."
+        )
         parser.add_argument("--timeout", metavar="S", type=int, default=DEFAULTS.timeout_s)
         parser.add_argument("--max-concurrency", metavar="N", type=int, default=DEFAULTS.max_concurrency)
         parser.add_argument("--max-errors", metavar="N", type=int, default=None)
@@ -87,6 +93,8 @@ def _send(actor: User, options: dict[str, Any], prompts: Prompts) -> Run:
         command=_text(options["text"], options["file"]),
         request_key=uuid.uuid4().hex,
         options=services.Options(
+            command_type=options["type"],
+            interpreter=options["interpreter"].strip(),
             timeout_s=options["timeout"],
             max_concurrency=options["max_concurrency"],
             max_errors=options["max_errors"],

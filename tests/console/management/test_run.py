@@ -99,6 +99,27 @@ def test_the_command_comes_from_a_file_or_standard_input(local, tmp_path, monkey
     assert capfdbinary.readouterr().out == b"from a file\nfrom standard input\n"
 
 
+def test_another_interpreter(local, capfdbinary):
+    assert status_of("print(6 * 7)", "--on", "here", "--interpreter", "python3") == 0
+    assert capfdbinary.readouterr().out == b"42\n"
+
+
+@pytest.mark.parametrize("command_type", ["bat", "powershell"])
+def test_nothing_reaches_an_instance_of_another_os_family(local, capfdbinary, command_type):
+    assert status_of("hostname", "--on", "here", "--type", command_type) == 255
+    assert b"does not run on Linux. The command did not run." in capfdbinary.readouterr().err
+    skipped = Run.objects.get().invocations.get()
+    assert (skipped.status, skipped.reason, skipped.start_sent_at) == ("skipped", "os_mismatch", None)
+
+
+def test_a_shell_command_skips_the_windows_instances_of_a_filter(local, capfdbinary):
+    factories.InstanceFactory(name="win", os="windows")
+    assert status_of("echo here", "--filter", "") == 1
+    shown = capfdbinary.readouterr()
+    assert b"here: here\n" in shown.out
+    assert b"Shell does not run on Windows" in shown.err
+
+
 def test_a_time_limit_ends_with_124(local):
     assert status_of("--on", "here", "--timeout", "1", "sleep 60") == 124
 

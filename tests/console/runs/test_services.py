@@ -72,6 +72,24 @@ def test_disabled_and_windows_instances_are_skipped_with_the_reason():
 
 
 @pytest.mark.parametrize(
+    ("command_type", "expected"),
+    [
+        ("shell", ["queued", "skipped", "queued"]),
+        ("bat", ["skipped", "queued", "skipped"]),
+        ("powershell", ["skipped", "queued", "skipped"]),
+    ],
+)
+def test_a_command_type_reaches_its_own_os_family_alone(command_type, expected):
+    instances = [factories.InstanceFactory(os=os) for os in ("linux", "windows", "macos")]
+    run = send(instances=instances, command_type=command_type)
+    assert [status for status, _ in statuses(run)] == expected
+    skipped = run.invocations.filter(status="skipped")
+    assert {(row.reason, row.message.endswith("The command did not run.")) for row in skipped} == {
+        ("os_mismatch", True)
+    }
+
+
+@pytest.mark.parametrize(
     ("command", "options", "field"),
     [
         ("", {}, "command"),
@@ -83,7 +101,7 @@ def test_disabled_and_windows_instances_are_skipped_with_the_reason():
         ("true", {"max_concurrency": 1001}, "max_concurrency"),
         ("true", {"max_errors": -1}, "max_errors"),
         ("true", {"command_type": "perl"}, "command_type"),
-        ("true", {"command_type": "bat"}, "command_type"),
+        ("true", {"command_type": "bat", "interpreter": "pwsh"}, "interpreter"),
     ],
 )
 def test_what_cannot_be_sent_names_its_field(command, options, field):

@@ -117,6 +117,8 @@ def test_json_is_one_object_per_line(run):
     [
         ("failed", {"exit_status": 7}, 7),
         ("failed", {"exit_status": -1}, 255),
+        ("failed", {"exit_status": 256}, 1),
+        ("failed", {"exit_status": -1073741510}, 58),
         ("failed", {"exit_signal": "KILL"}, 137),
         ("failed", {"reason": "cwd_missing"}, 255),
         ("timed_out", {}, 124),

@@ -1,0 +1,55 @@
+// The send form's sections per OS family: which are shown, and the second editor, for Windows.
+import {find, findAll} from "./dom.js";
+
+// Which command types each side takes; the first is the one to begin with.
+const TYPES = {posix: ["shell"], windows: ["powershell", "bat"]};
+
+let editor = null;
+
+/** Put an editor over the Windows section's text area, if it has none yet. */
+export function enhanceWindows(form, nonce) {
+  const textarea = find("textarea[data-windows-editor]", form);
+  if (!textarea || textarea.hidden) return;
+  const describedBy = textarea.getAttribute("aria-describedby") ?? "";
+  editor = ShellEditor.enhance(textarea, {nonce, language: form.elements.windows_type.value, describedBy});
+}
+
+/** The language of the Windows section was chosen. */
+export function windowsTypeChanged(form) {
+  editor?.setLanguage(form.elements.windows_type.value);
+}
+
+/** Put a saved Bat or PowerShell command into the Windows section; false where there is none, or it is for Shell. */
+export function useForWindows(form, type, text) {
+  if (!form.elements.split.value || !TYPES.windows.includes(type)) return false;
+  form.elements.windows_type.value = type;
+  windowsTypeChanged(form);
+  editor?.setValue(text);
+  editor?.focus();
+  return true;
+}
+
+/**
+ * Show a section per family that is selected. Returns whether the command type changed to one they take, which only
+ * happens while nothing is written: a command never becomes one of another type, and the page says who is skipped.
+ */
+export function showFamilies(form, {posix, windows}) {
+  const isMixed = posix > 0 && windows > 0;
+  form.elements.split.value = isMixed ? "1" : "";
+  for (const section of findAll("[data-family]", form)) section.hidden = !isMixed;
+  for (const place of findAll("[data-family-count]", form)) {
+    place.textContent = {posix, windows}[place.dataset.familyCount].toLocaleString("en");
+  }
+  const types = find("[data-types]", form);
+  types.hidden = isMixed;
+  const taken = windows && !posix ? TYPES.windows : TYPES.posix;
+  const isEmpty = !form.elements.command.value.trim();
+  const radios = [...form.elements.command_type];
+  const chosen = radios.find((radio) => radio.checked);
+  const wanted = isMixed || (isEmpty && !taken.includes(chosen?.value)) ? taken[0] : chosen?.value;
+  for (const radio of radios) {
+    radio.checked = radio.value === wanted;
+    radio.closest("label").hidden = !taken.includes(radio.value) && !radio.checked;
+  }
+  return chosen?.value !== wanted;
+}
