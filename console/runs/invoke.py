@@ -64,7 +64,13 @@ async def invoke(work: Work, *, pool: Pool, flush: Callable[[], Awaitable[None]]
 
     async def started(what: Started) -> None:
         now = timezone.now()
-        journal.set(Status.RUNNING, started_at=now, remote_pid=what.pid, remote_started=what.start_time)
+        journal.set(
+            Status.RUNNING,
+            started_at=now,
+            remote_pid=what.pid,
+            remote_started=what.start_time,
+            code_page=what.code_page[:10],
+        )
 
     async def stopping(cause: StopCause) -> None:
         journal.set(Status.STOPPING, message=SAY_STOPPING[cause])

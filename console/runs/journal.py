@@ -16,6 +16,7 @@ from typing import Protocol
 
 from console.runs.models import OutputKind
 from console.runs.status import Status, may_follow
+from instances.engine.text import decode
 
 # A row of the output log holds at most this much.
 ROW_BYTES = 64 * 1024
@@ -122,6 +123,7 @@ class Journal:
         self._tail_bytes = 0
         self._digests = _Digests()
         self._last_line = b""
+        self._code_page = ""
         self._via = ""
         self._columns: dict[str, object] = {}
 
@@ -193,6 +195,7 @@ class Journal:
             self._via = self._via or status
             columns["status"] = status.value
         self._columns.update(columns)
+        self._code_page = str(columns.get("code_page", self._code_page))
 
     def finish(self, status: Status, *, at: datetime, **columns: object) -> None:
         """Note the end status, with the kept tail of capped output and the hashes of all that is stored."""
@@ -267,7 +270,7 @@ class Journal:
             "stdout_bytes": self._stream_offsets[OutputKind.STDOUT],
             "stderr_bytes": self._stream_offsets[OutputKind.STDERR],
             "dropped_bytes": entry.dropped,
-            "last_line": last_line(self._last_line),
+            "last_line": last_line(self._last_line, self._code_page),
         }
 
 
@@ -293,9 +296,9 @@ class _Digests:
         return {"sha256": both.hexdigest(), "stdout_sha256": out.hexdigest(), "stderr_sha256": err.hexdigest()}
 
 
-def last_line(tail: bytes) -> str:
+def last_line(tail: bytes, code_page: str = "") -> str:
     """Return the last line that shows something, as plain text: escape sequences and control bytes removed."""
-    text = _PLAIN.sub("", tail.decode(errors="replace"))
+    text = _PLAIN.sub("", decode(tail, code_page))
     for line in reversed(text.replace("\r", "\n").split("\n")):
         shown = "".join(letter for letter in line if letter.isprintable()).strip()
         if shown:

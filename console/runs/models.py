@@ -8,6 +8,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from console.runs.status import ACTIVE, RunStatus, Status
+from instances.engine.text import WEB_NAMES, letters_of
 
 
 class CommandType(models.TextChoices):
@@ -136,6 +137,8 @@ class Invocation(models.Model):
     marker = models.UUIDField(null=True, blank=True)
     remote_pid = models.PositiveBigIntegerField(null=True, blank=True)
     remote_started = models.CharField(max_length=40, blank=True)
+    # Of a Windows instance: what of its output is no UTF-8 is shown in this OEM code page.
+    code_page = models.CharField(max_length=10, blank=True)
     start_sent_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -188,6 +191,16 @@ class Invocation(models.Model):
         if self.started_at is None:
             return None
         return ((self.finished_at or timezone.now()) - self.started_at).total_seconds()
+
+    @property
+    def letters(self) -> str:
+        """The letters of the bytes 128 to 255 in its OEM code page, for the browser."""
+        return letters_of(self.code_page)
+
+    @property
+    def encoding(self) -> str:
+        """What browsers call its OEM code page, if that has more than 256 letters."""
+        return WEB_NAMES.get(self.code_page, "")
 
     @property
     def is_active(self) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from console.runs.journal import ROW_BYTES
 from console.runs.models import Invocation, Output, OutputKind
+from instances.engine.text import decode
 
 READ_BYTES = 256 * 1024
 
@@ -80,7 +81,7 @@ def tail_text(invocation: Invocation, *, keep_bytes: int = 64 * 1024) -> str:
     return "".join(
         f"\n[{piece.length} bytes were not kept]\n"
         if piece.kind is OutputKind.GAP
-        else piece.data.decode(errors="replace")
+        else decode(piece.data, invocation.code_page)
         for piece in pieces
     )
 

@@ -37,7 +37,7 @@ RETRY_S = (0.1, 0.5, 1, 2, 5)
 
 # Every column the writer may change, in the order of the statement below.
 COLUMNS = (
-    "status", "reason", "message", "exit_status", "exit_signal", "marker", "remote_pid", "remote_started",
+    "status", "reason", "message", "exit_status", "exit_signal", "marker", "remote_pid", "remote_started", "code_page",
     "start_sent_at", "started_at", "finished_at", "size", "stdout_bytes", "stderr_bytes", "dropped_bytes",
     "sha256", "stdout_sha256", "stderr_sha256", "last_line",
 )  # fmt: skip

@@ -120,7 +120,7 @@ class Header:
             return
         words = line.decode("ascii", "replace").split()
         if self.started is None and words and words[0].isdigit():
-            self.started = Started(int(words[0]), words[1] if len(words) > 1 else "")
+            self.started = Started(int(words[0]), *words[1:3]) if words[1:] else Started(int(words[0]), "")
         elif words and not self.verdict:
             self.verdict = words[0]
             self._is_open[stream] = self.verdict == "ok"

@@ -134,10 +134,15 @@ class Command:
 
 @dataclass(frozen=True)
 class Started:
-    """Where the command runs; ``start_time`` is field 22 of /proc/PID/stat, empty where there is none."""
+    """Where the command runs.
+
+    ``start_time`` is field 22 of /proc/PID/stat, on Windows a FILETIME, empty where there is none. ``code_page`` is the
+    number of a Windows machine's OEM code page: programs that do not write UTF-8 write in it.
+    """
 
     pid: int
     start_time: str
+    code_page: str = ""
 
 
 class Outcome(StrEnum):

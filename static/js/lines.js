@@ -4,6 +4,7 @@
 // cut out of its block when it is asked for. Each stream decodes by itself and keeps its own unfinished line, for
 // the two streams can each stop in the middle of a character or a line.
 import {PLAIN, carry, lastState, lookAtLastState} from "./ansi.js";
+import {LogDecoder} from "./decoding.js";
 import {countLines, searchLines} from "./line-search.js";
 import {STDERR, STDOUT} from "./records.js";
 
@@ -21,7 +22,7 @@ export class Lines {
     // Rises when lines already given out change; rows drawn from them are stale.
     this.version = 0;
     this.memo = null;
-    this.streams = new Map([STDOUT, STDERR].map((stream) => [stream, {decoder: new TextDecoder(), text: "", look: PLAIN}]));
+    this.streams = new Map([STDOUT, STDERR].map((stream) => [stream, {decoder: new LogDecoder(), text: "", look: PLAIN}]));
   }
 
   /** Number of the first line held, from 0. */
@@ -115,13 +116,10 @@ export class Lines {
   fillGap(gap, from, bytes) {
     const at = this.blocks.findIndex((block) => block.gap === gap);
     if (at < 0) return;
-    let text = new TextDecoder().decode(bytes);
-    if (from > gap.from) {
-      // Not the start of the gap, so likely not the start of a line: leave the cut one to the next loading.
-      const cut = text.indexOf("\n") + 1;
-      from += new TextEncoder().encode(text.slice(0, cut)).length;
-      text = text.slice(cut);
-    }
+    // Not the start of the gap is likely not the start of a line: leave the cut one to the next loading.
+    const cut = from > gap.from ? bytes.indexOf(10) + 1 : 0;
+    from += cut;
+    let text = new LogDecoder().decode(bytes.subarray(cut));
     const first = this.first;
     const rest = from > gap.from ? [{...this.blocks[at], gap: {from: gap.from, to: from}}] : [];
     const next = this.blocks[at + 1];

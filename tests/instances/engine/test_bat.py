@@ -13,7 +13,7 @@ import pytest
 
 from instances.engine.shells import deliver
 from instances.engine.transport import Collector, Exit
-from instances.engine.types import Command, CommandType, Outcome
+from instances.engine.types import Command, CommandType, Outcome, Started
 from tests.instances.engine.conftest import Bench
 from tests.support.sshd import Sshd, running_sshd
 from tests.support.windows import WINE, Wine
@@ -62,6 +62,7 @@ def bat(windows_like: Sshd, bench_for) -> Bench:
 async def test_a_bat_script_with_everything_special_in_it(bat: Bench) -> None:
     ended, going = await bat.run(SCRIPT, command_type=CommandType.BAT)
     assert (ended.outcome, ended.exit_status) == (Outcome.EXITED, 3)
+    assert [call.code_page for call in going.calls if isinstance(call, Started)] == ["850"]
     assert [line.rstrip() for line in going.stdout.decode().splitlines()] == [
         '100% of "a b" & c | d ^ e',
         "five",
