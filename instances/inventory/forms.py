@@ -1,9 +1,11 @@
 """Forms of the inventory: they read what was typed, call one service, and put a refusal beside its field."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django import forms
+from django.core.files.uploadedfile import UploadedFile
+from django.http import QueryDict
 from django.urls import reverse
 
 from instances.access import rules
@@ -11,10 +13,11 @@ from instances.access.models import Group
 from instances.access.rules import Action
 from instances.credentials.models import Credential
 from instances.credentials.user_names import check_user_name
-from instances.inventory import addresses, groups, jumps, paste, services
+from instances.inventory import addresses, comparison, groups, imports, jumps, paste, services
 from instances.inventory import tags as tag_text
 from instances.inventory.errors import InventoryError
 from instances.inventory.models import OS, Instance
+from instances.inventory.ssh_config import Remark
 
 if TYPE_CHECKING:
     from console.members.models import User
@@ -143,7 +146,7 @@ class PasteForm(_GroupAndCredential):
     )
     # How many instances the preview promised; empty as long as nothing was shown.
     expected = forms.IntegerField(required=False, widget=forms.HiddenInput)
-    field_order = ("text", "group", "credential", "expected")
+    field_order: Sequence[str] = ("text", "group", "credential", "expected")
 
     lines: list[paste.Line] | None = None
 
@@ -164,6 +167,70 @@ class PasteForm(_GroupAndCredential):
             return None
         given = {key: self.cleaned_data.get(key) for key in ("group", "credential")}
         return self.attempt(lambda: services.add_many(self.user, new=new, check=True, **given))
+
+
+class ImportForm(PasteForm):
+    """A CSV table or an OpenSSH client configuration, pasted or from a file of the person's own machine."""
+
+    kind = forms.ChoiceField(
+        label="What it is",
+        choices=(("csv", "CSV table"), ("ssh_config", "OpenSSH client configuration (~/.ssh/config)")),
+        widget=forms.RadioSelect,
+        initial="csv",
+    )
+    file = forms.FileField(
+        required=False, label="A file, in UTF-8", help_text="Its text takes the place of the one below."
+    )
+    text = forms.CharField(
+        label="Or its text",
+        max_length=paste.TEXT_LIMIT,
+        required=False,
+        strip=False,
+        widget=forms.Textarea({**_PLAIN, "class": "mono", "rows": 12}),
+    )
+    field_order = ("kind", "file", "text", "group", "credential", "expected")
+
+    remarks: list[Remark] | None = None
+    _refused_file = ""
+
+    def __init__(self, data: QueryDict | None, files: Mapping[str, Any] | None, *, user: "User") -> None:
+        super().__init__(data, files, user=user)
+        if data is not None and files and "file" in files:
+            self._take_text(data, files["file"])
+
+    def clean_file(self) -> None:
+        """Refuse a file whose text could not be taken."""
+        if self._refused_file:
+            raise forms.ValidationError(self._refused_file)
+
+    def clean(self) -> dict[str, Any]:
+        """Ask for a text or a file."""
+        if not self.errors and not self.cleaned_data.get("text", "").strip():
+            self.add_error("text", "Choose a file, or paste its text.")
+        return self.cleaned_data
+
+    def preview(self) -> list[services.NewInstance]:
+        """Read the import, compare it with the inventory, and keep it for the page."""
+        if not self.is_valid():
+            return []
+        text = self.cleaned_data["text"]
+        is_table = self.cleaned_data["kind"] == "csv"
+        lines, self.remarks = imports.read_csv(self.user, text) if is_table else imports.read_ssh_config(text)
+        self.lines = comparison.compare(self.user, lines)
+        return paste.to_add(self.lines)
+
+    def _take_text(self, data: QueryDict, file: UploadedFile) -> None:
+        # The page that shows the preview sends the text again; a browser does not send a file twice by itself.
+        self.data = data.copy()
+        if file.size is None or file.size > paste.TEXT_LIMIT:
+            self._refused_file = f"A file has at most {paste.TEXT_LIMIT:,} bytes."
+            return
+        try:
+            self.data["text"] = file.read().decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            self._refused_file = (
+                f"This file is not UTF-8 (byte {error.start + 1}). Save it as UTF-8, or paste its text."
+            )
 
 
 class GroupForm(InventoryForm):

@@ -4,7 +4,8 @@ Who may choose a jump host, and who may change the address of what is behind one
 from there the same network can be reached anyway, so nobody reaches more than before.
 """
 
-from collections.abc import Collection, Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from instances.inventory.models import Instance
 
 if TYPE_CHECKING:
     from console.members.models import User
+    from instances.inventory.services import NewInstance
 
 HOPS_LIMIT = 8
 SUGGESTED = 20
@@ -65,6 +67,8 @@ def check(actor: "User", *, instance: Instance, jump: Instance | None) -> None:
     time cannot make a circle together.
     Raises: JumpInvalid.
     """
+    if instance.is_local and instance.pk is not None and instance.behind.exists():
+        raise JumpInvalid("Others are reached through it, and the console's own machine is no jump host.")
     if jump is None:
         return
     if instance.is_local:
@@ -78,6 +82,41 @@ def check(actor: "User", *, instance: Instance, jump: Instance | None) -> None:
     before = _locked_chain(jump, instance)
     if len(before) + _height(instance) > HOPS_LIMIT:
         raise JumpInvalid(f"A chain has at most {HOPS_LIMIT} jump hosts.")
+
+
+def join(actor: "User", added: Sequence[tuple["NewInstance", Instance]]) -> None:
+    """Check the jump hosts that instances were just added with, and give the others the new one named ``via``.
+
+    Side effects: a few queries for each jump host, however many instances.
+    Raises: JumpInvalid.
+    """
+    by_name = {row.name: row for _, row in added}
+    behind: defaultdict[int, list[int]] = defaultdict(list)
+    for one, row in added:
+        if one.via:
+            row.jump = by_name.get(one.via)
+            if row.jump is None:
+                raise JumpInvalid(f"The jump host “{one.via}” is not there any more. Look at the list again.")
+            behind[row.jump.pk].append(row.pk)
+    joined = [row for _, row in added if row.jump is not None]
+    lengths: dict[int | None, int] = {None: 0}
+    for row in joined:
+        length, at = 0, row.jump
+        while at is not None and at.name in by_name and length <= HOPS_LIMIT:
+            length, at = length + 1, by_name[at.name].jump
+        if length > HOPS_LIMIT:
+            raise JumpInvalid(f"A chain has at most {HOPS_LIMIT} jump hosts, and no circles.")
+        if row.is_local or (row.jump is not None and row.jump.is_local):
+            raise JumpInvalid("The console's own machine is reached without SSH, and is no jump host.")
+        before = at.pk if at is not None else None
+        if at is not None and before not in lengths:
+            check(actor, instance=Instance(name=row.name), jump=at)
+            lengths[before] = 1 + len(chain_of(at))
+        if length + lengths[before] > HOPS_LIMIT:
+            raise JumpInvalid(f"A chain has at most {HOPS_LIMIT} jump hosts.")
+    for jump_id, ids in behind.items():
+        for start in range(0, len(ids), _BATCH):
+            Instance.objects.filter(pk__in=ids[start : start + _BATCH]).update(jump=jump_id)
 
 
 def chain_of(instance: Instance) -> list[Instance]:

@@ -16,12 +16,19 @@ _BATCH = 5000
 
 @dataclass(frozen=True)
 class Line:
-    """One line that says something: an instance to add, or why it cannot be. ``number`` counts from 1."""
+    """One line that says something: an instance to add, or why it cannot be. ``number`` counts from 1.
+
+    Only of imports: ``note`` is what else a person should know, ``there`` names the instance that it is already, and
+    ``is_jump`` marks a jump host that is only named on the way to others.
+    """
 
     number: int
     text: str
     new: NewInstance | None = None
     error: str = ""
+    note: str = ""
+    there: str = ""
+    is_jump: bool = False
 
 
 def preview(text: str) -> list[Line]:
@@ -39,7 +46,7 @@ def preview(text: str) -> list[Line]:
 
 def to_add(lines: list[Line]) -> list[NewInstance]:
     """Return what the lines without an error add."""
-    return [line.new for line in lines if line.new is not None and not line.error]
+    return [line.new for line in lines if line.new is not None and not line.error and not line.there]
 
 
 def _said(raw: str) -> str:
@@ -90,7 +97,7 @@ def _taken_names(names: set[str]) -> dict[str, str]:
 def _taken_places(hosts: set[str]) -> dict[tuple[str, int, str], str]:
     found: dict[tuple[str, int, str], str] = {}
     for part in _parts(hosts):
-        taken = Instance.objects.filter(address__in=part, is_adhoc=False)
+        taken = Instance.objects.filter(address__in=part, is_adhoc=False, jump=None)
         for address, port, user, name in taken.values_list("address", "port", "user_name", "name"):
             found[address, port, user] = f"instance {name}"
     return found

@@ -22,7 +22,6 @@ from instances.inventory.addresses import parse as parse_address
 from instances.inventory.errors import (
     AddressInvalid,
     InstanceGone,
-    JumpInvalid,
     LocalhostNotAllowed,
     NameInvalid,
     NameTaken,
@@ -43,13 +42,18 @@ _BATCH = 5000
 
 @dataclass(frozen=True)
 class NewInstance:
-    """What is known of an instance before it is saved."""
+    """What is known of an instance before it is saved.
+
+    ``jump`` is its jump host, if that is there already; ``via`` the name of one that is added together with it.
+    """
 
     address: Address
     name: str = ""
     os: str = OS.LINUX
     tags: Mapping[str, str] | None = None
     group: Group | None = None
+    via: str = ""
+    jump: Instance | None = None
 
     @property
     def wanted_name(self) -> str:
@@ -129,6 +133,7 @@ def add_many(
                 rows = Instance.objects.bulk_create(unsaved, batch_size=500)
         except IntegrityError as error:
             raise NameTaken("One of these names is taken by now. Look at the list again.") from error
+        jumps.join(actor, list(zip(new, rows, strict=True)))
         tags = [tag for one, row in zip(new, rows, strict=True) for tag in tag_text.rows(row.pk, one.tags or {})]
         Tag.objects.bulk_create(tags, batch_size=1000)
         record(actor, "add_instances", f"{len(rows)} instances", ids=[row.pk for row in rows])
@@ -206,8 +211,6 @@ def change_instance(
         row.address, row.port, row.is_local, row.user_name = address.host, address.port, address.is_local, address.user
         if has_moved:
             jumps.check(actor, instance=row, jump=jump)
-            if row.is_local and row.behind.exists():
-                raise JumpInvalid("Others are reached through it, and the console's own machine is no jump host.")
         row.jump = jump
         row.credential = None if has_moved else credential
         # Loopback is open to the demo fleet only, and only at its own places.
@@ -332,6 +335,7 @@ def _row(new: NewInstance, group: Group | None, credential: Credential | None) -
         os=new.os,
         group=group,
         credential=credential,
+        jump=new.jump,
     )
 
 

@@ -7,6 +7,7 @@ from instances.inventory import views
 urlpatterns = [
     path("instances/add/", views.add_instance, name="add-instance"),
     path("instances/paste/", views.paste_instances, name="paste-instances"),
+    path("instances/import/", views.import_instances, name="import-instances"),
     path("instances/jump-hosts/", views.jump_hosts, name="jump-hosts"),
     path("instances/check/", views.check_instances, name="check-instances"),
     path("instances/test/", views.test_connections, name="test-connections"),

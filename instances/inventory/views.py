@@ -18,7 +18,7 @@ from instances.inventory import jumps, services
 from instances.inventory.connection import shown_steps
 from instances.inventory.details import details_of
 from instances.inventory.errors import InUseAsJumpHost
-from instances.inventory.forms import GroupForm, InstanceForm, PasteForm, TrialForm
+from instances.inventory.forms import GroupForm, ImportForm, InstanceForm, PasteForm, TrialForm
 from instances.inventory.models import Instance
 from instances.inventory.query import numbers, selected, visible
 from instances.next_page import next_page
@@ -51,6 +51,19 @@ def paste_instances(request: SignedInRequest) -> HttpResponse:
     if added is None:
         status = 200 if form.lines and not form.errors else _status(form)
         return render(request, "instances/paste.html", _preview(form), status=status)
+    messages.success(request, _told(len(added), "added, and being checked"))
+    return redirect("home")
+
+
+@require_http_methods(["GET", "POST"])
+def import_instances(request: SignedInRequest) -> HttpResponse:
+    """Read a CSV table or an OpenSSH configuration: the first POST shows what it means, the second one adds it."""
+    rules.require_anywhere(request.user, Action.MANAGE_INSTANCES)
+    form = ImportForm(request.POST or None, request.FILES or None, user=request.user)
+    added = form.add()
+    if added is None:
+        status = 200 if form.lines and not form.errors else _status(form)
+        return render(request, "instances/import.html", _preview(form), status=status)
     messages.success(request, _told(len(added), "added, and being checked"))
     return redirect("home")
 
@@ -254,8 +267,9 @@ def _status(form: Any) -> int:
 def _preview(form: PasteForm) -> dict[str, Any]:
     lines = form.lines or []
     wrong = [line for line in lines if line.error]
-    good = [line for line in lines if not line.error]
-    return {"form": form, "wrong": wrong, "good": good[:LINES_SHOWN], "count": len(good)}
+    there = [line for line in lines if line.there]
+    good = [line for line in lines if not line.error and not line.there]
+    return {"form": form, "wrong": wrong, "there": there, "good": good[:LINES_SHOWN], "count": len(good)}
 
 
 def _groups_page(request: SignedInRequest, form: GroupForm, wrong: GroupForm | None = None) -> HttpResponse:

@@ -73,6 +73,8 @@ add-instance          GET   sign-in    sign-in  403       200        200     403
 add-instance          POST  sign-in    sign-in  403       422        >!      403     403       >!     instance
 jump-hosts            GET   sign-in    sign-in  403       200        200     403     403       200
 jump-hosts            POST  sign-in    sign-in  405       405        405     405     405       405
+import-instances      GET   sign-in    sign-in  403       200        200     403     403       200
+import-instances      POST  sign-in    sign-in  403       422        >!      403     403       >!     home
 paste-instances       GET   sign-in    sign-in  403       200        200     403     403       200
 paste-instances       POST  sign-in    sign-in  403       422        >!      403     403       >!     home
 instance              GET   sign-in    sign-in  404       404        200     200     200       200
@@ -151,6 +153,7 @@ AUDIT = {
     "remove-demo": "remove_demo",
     "add-instance": "add_instance",
     "paste-instances": "add_instances",
+    "import-instances": "add_instances",
     "edit-instance": "change_instance",
     "check-instance": "check_instances",
     "check-instances": "check_instances",

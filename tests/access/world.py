@@ -157,6 +157,13 @@ _FORMS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
         "expected": "1",
         "confirm": "1",
     },
+    "import-instances": lambda ids: {
+        "kind": "csv",
+        "text": "address\nnew.example",
+        "group": ids["group_id"],
+        "expected": "1",
+        "confirm": "1",
+    },
     "edit-instance": lambda ids: {
         "address": "moved.example",
         "name": "moved",
