@@ -221,7 +221,15 @@ def change_instance(
         if has_moved:
             _forget_place(actor, row.pk)
         _replace_tags(row.pk, tags)
-        record(actor, "change_instance", row.name, id=row.pk, address=str(address), via=jump_id, has_moved=has_moved)
+        record(
+            actor,
+            "change_instance",
+            row.name,
+            id=row.pk,
+            address=str(address),
+            via=jump.name if jump else "",
+            has_moved=has_moved,
+        )
     return Changed(row, has_moved)
 
 

@@ -21,6 +21,7 @@ PAGES = [
     "/instances/1/?tab=commands",
     "/instances/add/",
     "/instances/paste/",
+    "/instances/import/",
     "/groups/",
     "/credentials/",
     "/credentials/add/",
