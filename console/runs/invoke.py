@@ -5,12 +5,13 @@ import logging
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from django.utils import timezone
 
 from console.runs.journal import Journal
+from console.runs.masking import Mask, MaskedOutput
 from console.runs.status import Status
 from instances.engine.errors import ConnectError, EngineError
 from instances.engine.execute import execute
@@ -41,6 +42,7 @@ class Work:
     command: Command
     allowed_exit_statuses: frozenset[int]
     stop: StopSignal
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 async def invoke(work: Work, *, pool: Pool, flush: Callable[[], Awaitable[None]]) -> ConnectError | None:
@@ -50,11 +52,13 @@ async def invoke(work: Work, *, pool: Pool, flush: Callable[[], Awaitable[None]]
 
     1. Borrow a connection; a connect error ends the invocation as ``unreachable``: it never ran.
     2. Commit ``start_sent_at`` before the start request leaves: a crash never leads to a second start.
-    3. ``running`` once the instance reported the pid; output flows into the journal.
+    3. ``running`` once the instance reported the pid; output flows into the journal, secrets in it masked.
     4. The engine's one ``Ended`` becomes the end status.
     Raises: nothing of the engine's.
     """
     journal, target, stop = work.journal, work.target, work.stop
+    mask = Mask(work.secrets)
+    masked = MaskedOutput(journal, mask) if work.secrets else None
 
     async def before_start() -> None:
         journal.set(start_sent_at=timezone.now(), marker=work.command.marker)
@@ -84,7 +88,7 @@ async def invoke(work: Work, *, pool: Pool, flush: Callable[[], Awaitable[None]]
             ended = await execute(
                 connection,
                 work.command,
-                sink=journal,
+                sink=masked or journal,
                 before_start=before_start,
                 started=started,
                 stopping=stopping,
@@ -100,9 +104,11 @@ async def invoke(work: Work, *, pool: Pool, flush: Callable[[], Awaitable[None]]
         _finish_unreachable(journal, error, stopped=stop.cause is not None)
         return error
     except EngineError as error:
-        journal.finish(Status.FAILED, at=timezone.now(), reason=error.reason, message=str(error))
+        journal.finish(Status.FAILED, at=timezone.now(), reason=error.reason, message=mask.text(str(error)))
         return None
-    _finish(work, ended)
+    if masked is not None:
+        masked.flush()
+    _finish(work, ended, mask)
     return None
 
 
@@ -155,13 +161,13 @@ def _finish_unreachable(journal: Journal, error: ConnectError, *, stopped: bool)
         journal.finish(Status.UNREACHABLE, at=timezone.now(), reason=error.reason, message=str(error))
 
 
-def _finish(work: Work, ended: Ended) -> None:
+def _finish(work: Work, ended: Ended, mask: Mask) -> None:
     status, reason, message = verdict(ended, work.stop.cause, work.allowed_exit_statuses, work.command.timeout_s)
     work.journal.finish(
         status,
         at=timezone.now(),
         reason=reason,
-        message=message,
+        message=mask.text(message),
         exit_status=ended.exit_status,
         exit_signal=ended.exit_signal,
     )

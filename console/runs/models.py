@@ -43,6 +43,13 @@ class Run(models.Model):
     command_sha256 = models.CharField(max_length=64)
     interpreter = models.CharField(max_length=255, blank=True)
     working_directory = models.CharField(max_length=1024, blank=True)
+    # The name of the file the command came from; command_sha256 says what was in it.
+    script_name = models.CharField(max_length=255, blank=True)
+    run_as = models.CharField(max_length=64, blank=True)
+    arguments = models.JSONField(default=list, blank=True)
+    # [name, value] in order; of secret ones the names are kept.
+    environment = models.JSONField(default=list, blank=True)
+    secret_names = models.JSONField(default=list, blank=True)
     timeout_s = models.PositiveIntegerField(default=600)
     max_concurrency = models.PositiveIntegerField(default=50)
     max_errors = models.PositiveIntegerField(null=True, blank=True)
@@ -79,6 +86,13 @@ class Run(models.Model):
         """The first line of the command that says something."""
         lines = (line.strip() for line in self.command.splitlines())
         return next((line for line in lines if line and not line.startswith("#!")), self.command.strip())[:200]
+
+
+class RunSecrets(models.Model):
+    """The values of a run's secret variables, sealed, until it has ended; then the row is removed."""
+
+    run = models.OneToOneField(Run, on_delete=models.CASCADE, primary_key=True, related_name="secrets")
+    sealed = models.BinaryField()
 
 
 class WorkerLease(models.Model):

@@ -16,7 +16,7 @@ from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
-from console.runs import prompts
+from console.runs import prompts, run_secrets
 from console.runs.models import Invocation, Recheck, Run, WorkerLease
 from console.runs.status import ACTIVE, ENDED_RUN, ERRORS, RunStatus, Status, roll_up
 from instances.access import rules
@@ -156,7 +156,10 @@ def next_revision(run: Run) -> int:
 
 
 def refresh_counts(run: Run) -> None:
-    """Set the run's counts, errors and status from its invocations, inside the caller's transaction."""
+    """Set the run's counts, errors and status from its invocations, inside the caller's transaction.
+
+    Side effects: the secrets of a run that has ended are removed.
+    """
     counts = dict(run.invocations.order_by().values_list("status").annotate(Count("pk")))
     run.refresh_from_db(fields=["stop_requested_at", "finished_at"])
     run.counts = counts
@@ -164,6 +167,7 @@ def refresh_counts(run: Run) -> None:
     run.status = roll_up(counts, stop_asked=run.stop_requested_at is not None)
     if run.status in ENDED_RUN and run.finished_at is None:
         run.finished_at = timezone.now()
+        run_secrets.forget(run)
     run.save(update_fields=["counts", "error_count", "status", "finished_at"])
 
 
@@ -191,6 +195,7 @@ class LostOne:
     remote_started: str
     recheck: str
     command_type: str = "shell"
+    run_as: str = ""
 
 
 def take_rechecks(worker_id: uuid.UUID, *, limit: int) -> list[LostOne]:
@@ -205,11 +210,18 @@ def take_rechecks(worker_id: uuid.UUID, *, limit: int) -> list[LostOne]:
     with transaction.atomic():
         rows = list(
             asked.order_by("pk").values_list(
-                "pk", "instance_id", "marker", "remote_pid", "remote_started", "recheck", "run__command_type"
+                "pk",
+                "instance_id",
+                "marker",
+                "remote_pid",
+                "remote_started",
+                "recheck",
+                "run__command_type",
+                "run__run_as",
             )[:limit]
         )
         Invocation.objects.filter(pk__in=[row[0] for row in rows]).update(owner=worker_id)
-    return [LostOne(row[0], row[1], row[2], row[3], row[4], row[5], row[6]) for row in rows if row[2]]
+    return [LostOne(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7]) for row in rows if row[2]]
 
 
 def resolve_lost(worker_id: uuid.UUID, lost: LostOne, *, status: Status, reason: str, message: str) -> bool:

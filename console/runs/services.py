@@ -3,7 +3,7 @@
 import hashlib
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from django.conf import settings
@@ -14,11 +14,12 @@ from django.utils import timezone
 
 from console import bus
 from console.members.models import User
-from console.runs import prompts, queue
+from console.runs import prompts, queue, run_secrets
 from console.runs.backend import execution_backend
 from console.runs.models import CommandType, Invocation, Recheck, Run
 from console.runs.prompts import Prompt
 from console.runs.status import ACTIVE, Status
+from console.runs.variables import Variables, VariablesRefused, check
 from instances.access import rules
 from instances.access.rules import Action
 from instances.audit.services import record
@@ -49,7 +50,8 @@ class Options:
     """How a command is sent. Units: ``timeout_s`` seconds; ``max_concurrency`` and ``max_errors`` instances.
 
     ``stop_at_cap``: a command whose output exceeds MUSTER_OUTPUT_CAP is stopped; else it goes on, and what is not kept
-    is counted.
+    is counted. ``run_as`` is a user of the instances, reached through sudo. ``secrets`` are variables whose values are
+    neither kept after the end nor shown. ``script_name`` names the file the command was read from.
     """
 
     command_type: str = CommandType.SHELL
@@ -59,6 +61,11 @@ class Options:
     max_concurrency: int = 50
     max_errors: int | None = None
     stop_at_cap: bool = False
+    script_name: str = ""
+    run_as: str = ""
+    arguments: tuple[str, ...] = ()
+    environment: Variables = ()
+    secrets: Variables = field(default=(), repr=False)
 
 
 def send_command(
@@ -104,7 +111,7 @@ def send_command(
                 instances=[instance.pk for instance in instances][:1000],
                 count=len(instances),
                 **({"os_user": os_user} if os_user else {}),
-                **({"prompted_user_name": run.prompted_user_name} if run.prompt_holders else {}),
+                **_details(run),
             )
             transaction.on_commit(lambda: execution_backend().submit(run.pk))
     except IntegrityError:
@@ -142,6 +149,37 @@ def _validate(command: str, instances: Sequence[Instance], options: Options) -> 
         raise RunError("max_concurrency", f"Between 1 and {MAX_CONCURRENCY} instances can run at a time.")
     if options.max_errors is not None and options.max_errors < 0:
         raise RunError("max_errors", "The number of errors cannot be negative.")
+    _validate_surroundings(options)
+
+
+def _validate_surroundings(options: Options) -> None:
+    if options.run_as:
+        try:
+            check_user_name(options.run_as)
+        except ValidationError as error:
+            raise RunError("run_as", " ".join(error.messages)) from None
+    is_shell = options.command_type == CommandType.SHELL
+    if options.run_as and not is_shell:
+        raise RunError("run_as", "Only Shell commands can run as another user.")
+    if (options.arguments or options.environment or options.secrets) and not is_shell:
+        raise RunError("arguments", "Only Shell commands take variables and arguments.")
+    try:
+        check(options.environment, options.secrets, options.arguments)
+    except VariablesRefused as error:
+        raise RunError(error.field, str(error)) from None
+
+
+def _details(run: Run) -> dict[str, object]:
+    """Return what the audit says besides: of variables the names."""
+    details = {
+        "prompted_user_name": run.prompted_user_name if run.prompt_holders else "",
+        "run_as": run.run_as,
+        "script_name": run.script_name,
+        "arguments": run.arguments,
+        "variables": [name for name, _ in run.environment],
+        "secret_variables": run.secret_names,
+    }
+    return {name: value for name, value in details.items() if value}
 
 
 def _create(actor: User, instances: Sequence[Instance], command: str, request_key: str, options: Options) -> Run:
@@ -158,9 +196,15 @@ def _create(actor: User, instances: Sequence[Instance], command: str, request_ke
         max_concurrency=options.max_concurrency,
         max_errors=options.max_errors,
         stop_at_cap=options.stop_at_cap,
+        script_name=options.script_name[:255],
+        run_as=options.run_as,
+        arguments=list(options.arguments),
+        environment=[list(pair) for pair in options.environment],
+        secret_names=[name for name, _ in options.secrets],
         target_count=len(instances),
         revision=1,
     )
+    run_secrets.keep(run, options.secrets)
     refusal_of = _refusals(actor, options.command_type)
     Invocation.objects.bulk_create(
         (_invocation(run, ordinal, instance, refusal_of(instance)) for ordinal, instance in enumerate(instances)),

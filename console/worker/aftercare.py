@@ -24,6 +24,7 @@ AT_ONCE = 50
 InDatabase = Callable[..., Awaitable[Any]]
 
 GONE = "Nothing of it is running any more. How it ended was not seen: the command ran, or may have run in part."
+BLIND = "It may still be running: sudo refused to look and to stop as {}. The command may have run."
 STOPPED = "What was left of it was stopped; nothing of it is running any more."
 
 
@@ -53,14 +54,17 @@ def _target(lost: LostOne) -> Target | None:
 
 async def _find_out(lost: LostOne, target: Target, pool: Pool) -> tuple[Status, str, str]:
     started = Started(lost.remote_pid, lost.remote_started) if lost.remote_pid else None
-    tree = tree_of(CommandType(lost.command_type), lost.marker, started)
+    tree = tree_of(CommandType(lost.command_type), lost.marker, started, lost.run_as)
     try:
         async with pool.borrow(target, for_stop=True) as connection:
-            alive = await tree.look(connection)
-            if not alive:
+            await tree.look(connection)
+            alive = tree.survivors()
+            if alive.is_clean:
                 return Status.LOST, "ended_unseen", GONE
-            if lost.recheck != Recheck.STOP:
-                return Status.LOST, "still_running", f"Still running on the instance: process {_named(alive)}."
+            if lost.recheck != Recheck.STOP and alive.pids:
+                return Status.LOST, "still_running", f"Still running on the instance: process {_named(alive.pids)}."
+            if alive.is_blind:
+                return Status.LOST, "stop_unconfirmed", BLIND.format(lost.run_as)
             left = await tree.stop(connection)
     except EngineError as error:
         return Status.LOST, error.reason, f"It could not be looked for. {error.cause} What became of it is not known."

@@ -2,10 +2,11 @@
 
 import uuid
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from django.utils import timezone
 
+from console.runs import run_secrets
 from console.runs.invoke import new_marker
 from console.runs.journal import Journal
 from console.runs.models import Run
@@ -13,6 +14,7 @@ from console.runs.prompts import Prompt, Prompts
 from console.runs.queue import Claim
 from console.runs.services import os_mismatch
 from console.runs.status import Status
+from console.runs.variables import Variables
 from instances.access import rules
 from instances.credentials import services as credentials
 from instances.engine.types import Command, CommandType, PasswordAuth, Target
@@ -32,6 +34,11 @@ class Refusal:
     message: str
 
 
+SECRETS_UNREADABLE = Refusal(
+    Status.FAILED,
+    "secrets_unreadable",
+    "The values of its secret variables do not open any more: send it again and enter them. The command did not run.",
+)
 DELETED = Refusal(Status.SKIPPED, "instance_deleted", "The instance was deleted. The command did not run.")
 
 PROMPT_GONE = Refusal(
@@ -51,6 +58,7 @@ class Order:
     command: Command
     credential_id: int | None
     stop_at_cap: bool = False
+    secrets: tuple[str, ...] = field(default=(), repr=False)
     allowed_exit_statuses: frozenset[int] = ALLOWED_EXIT_STATUSES
 
 
@@ -67,6 +75,7 @@ def prepare(claims: Sequence[Claim], prompts: Prompts) -> list[Order | Refusal]:
     owned = credentials.credentials_for(list(found.values()))
     suspended = credentials.suspended_on(owned)
     blocked = jumps.blocked(found.values())
+    secrets = run_secrets.opened(runs.values())
     permitted = _Permissions()
     orders: list[Order | Refusal] = []
     for claim in claims:
@@ -75,24 +84,25 @@ def prepare(claims: Sequence[Claim], prompts: Prompts) -> list[Order | Refusal]:
             orders.append(DELETED)
         elif refusal := _refusal(run, instance, permitted, suspended) or _refused_way(blocked.get(instance.pk)):
             orders.append(refusal)
-        elif claim.is_prompted and owned.get(instance.pk) is None:
-            orders.append(_prompted(run, instance, targets[instance.pk], prompts.of(run.pk)))
+        elif (hidden := secrets.get(run.pk, ())) is None:
+            orders.append(SECRETS_UNREADABLE)
         else:
             credential = owned.get(instance.pk)
-            orders.append(
-                Order(
-                    instance_id=instance.pk,
-                    target=targets[instance.pk],
-                    command=command_of(run, new_marker()),
-                    credential_id=credential.pk if credential else None,
-                    stop_at_cap=run.stop_at_cap,
-                )
+            order = Order(
+                instance_id=instance.pk,
+                target=targets[instance.pk],
+                command=command_of(run, new_marker(), hidden),
+                credential_id=credential.pk if credential else None,
+                stop_at_cap=run.stop_at_cap,
+                secrets=tuple(value for _, value in hidden),
             )
+            is_prompted = claim.is_prompted and credential is None
+            orders.append(_prompted(order, instance, run.pk, prompts.of(run.pk)) if is_prompted else order)
     return orders
 
 
-def command_of(run: Run, marker: uuid.UUID) -> Command:
-    """Return the engine's form of a run's command."""
+def command_of(run: Run, marker: uuid.UUID, secrets: Variables = ()) -> Command:
+    """Return the engine's form of a run's command, with its secret variables."""
     return Command(
         text=run.command,
         marker=marker,
@@ -100,6 +110,9 @@ def command_of(run: Run, marker: uuid.UUID) -> Command:
         interpreter=run.interpreter,
         working_directory=run.working_directory,
         timeout_s=float(run.timeout_s),
+        run_as=run.run_as,
+        environment=(*((name, value) for name, value in run.environment), *secrets),
+        arguments=tuple(run.arguments),
     )
 
 
@@ -113,19 +126,14 @@ def current_keys(keys: Sequence[Hashable], prompts: Prompts) -> set[Hashable]:
     return current | {key for key in own if key._replace(run_id=None) in current}
 
 
-def _prompted(run: Run, instance: Instance, target: Target, prompt: Prompt | None) -> Order | Refusal:
+def _prompted(order: Order, instance: Instance, run_id: int, prompt: Prompt | None) -> Order | Refusal:
     """Sign in with what was entered for this run, on a connection that no other run is lent."""
     if prompt is None:
         return PROMPT_GONE
-    assert isinstance(target.key, TargetKey)
+    key = order.target.key
+    assert isinstance(key, TargetKey)
     auth = PasswordAuth(instance.user_name or prompt.user_name, prompt.password)
-    return Order(
-        instance_id=instance.pk,
-        target=replace(target, auth=auth, key=target.key._replace(run_id=run.pk)),
-        command=command_of(run, new_marker()),
-        credential_id=None,
-        stop_at_cap=run.stop_at_cap,
-    )
+    return replace(order, target=replace(order.target, auth=auth, key=key._replace(run_id=run_id)))
 
 
 class _Permissions:

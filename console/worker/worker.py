@@ -154,6 +154,7 @@ class Worker:
                     command=order.command,
                     allowed_exit_statuses=order.allowed_exit_statuses,
                     stop=stop,
+                    secrets=order.secrets,
                 )
                 error = await invoke(work, pool=self._pool, flush=lambda: self._writer.flush(journal))
                 self._learnt.note(order.instance_id, error, credential_id=order.credential_id, via=order.target.via)

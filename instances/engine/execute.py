@@ -30,6 +30,9 @@ _RETRIES_S = (1.0, 2.0, 4.0)
 _NOT_STARTED = {
     "cwd_missing": "The working directory does not exist or cannot be entered. The command did not run.",
     "interpreter_missing": "The interpreter does not exist or cannot be run. The command did not run.",
+    "run_as_user_missing": "The user it was to run as does not exist there. The command did not run.",
+    "run_as_denied": "sudo does not let the login user act as that user without a password. It did not run.",
+    "sudo_missing": "There is no sudo, which running as another user needs. The command did not run.",
     "no_space": "The script could not be written to the temporary folder: it is full or read-only. It did not run.",
     "incomplete": "The script did not arrive as a whole. It did not run.",
     "bootstrap": "The instance did not start the shell as expected. The command did not run.",
@@ -168,7 +171,8 @@ class _Run:
         """End as the command itself ended."""
         if not self._header.verdict:
             if self._process.is_output_complete:
-                return _not_started("bootstrap", self._header.noise)
+                is_denied = bool(self._command.run_as) and not self._header.has_become
+                return _not_started("run_as_denied" if is_denied else "bootstrap", self._header.noise)
             return await self._probe("The instance did not say whether it started.", "start_unconfirmed")
         if not exit_.is_known:
             return await self._probe("The instance did not say how it ended.", "no_exit_status")
@@ -209,6 +213,10 @@ class _Run:
             message = "It may still be running: the instance could not be reached to make sure."
             if left.is_verified:
                 message = f"It could not be stopped{_named(left.pids)}. It still runs."
+            elif left.is_blind:
+                message = (
+                    f"It may still be running{_named(left.pids)}: sudo refused to stop it as {self._command.run_as}."
+                )
             return Ended(
                 Outcome.LOST, self._status(exit_), exit_.signal, "stop_unconfirmed", message, survivors=left.pids
             )
@@ -225,7 +233,9 @@ class _Run:
     async def _probe(self, what: str, reason: str) -> Ended:
         """Say what a new connection can see of a command whose end was missed."""
         left = await self._contact(lambda tree, connection: _look(tree, connection))
-        if not left.is_verified:
+        if left.is_blind:
+            state = f"It may still be running{_named(left.pids)}: sudo refused to look as {self._command.run_as}."
+        elif not left.is_verified:
             state = "The instance could not be reached again, so it may still be running."
         elif left.pids:
             state = f"It still runs{_named(left.pids)}."
@@ -234,7 +244,8 @@ class _Run:
         return Ended(Outcome.LOST, reason=reason, message=f"{what} {state}", survivors=left.pids)
 
     def _tree(self) -> ProcessTree:
-        return tree_of(self._command.command_type, self._command.marker, self._header.started)
+        command = self._command
+        return tree_of(command.command_type, command.marker, self._header.started, command.run_as)
 
     def _status(self, exit_: Exit) -> int | None:
         return self._header.exit_code if self._has_exit_line else exit_.status
@@ -262,7 +273,8 @@ class _Run:
 
 
 async def _look(tree: ProcessTree, connection: Connection) -> Survivors:
-    return Survivors(await tree.look(connection))
+    await tree.look(connection)
+    return tree.survivors()
 
 
 def _named(pids: tuple[int, ...]) -> str:

@@ -12,7 +12,8 @@ _EXIT = re.compile(rb" exit (-?\d{1,10})\r?")
 class Header:
     """A sink that takes the engine's lines out and passes on what follows them, per stream.
 
-    On stdout "<nonce> <pid> <start time>" and later "<nonce> <verdict>"; the verdict "ok" opens the output. On stderr
+    On stdout "<nonce> <pid> <start time>", as another user a second time, and later "<nonce> <verdict>"; the verdict
+    "ok" opens the output. ``started`` is the first: the leader of the session, sudo itself. On stderr
     the nonce alone on a line. What came before (a noisy ~/.bashrc) is not the command's and is not passed on.
     With ``has_exit_line``, stdout also ends with "NUL <nonce> exit <code>", which is taken out as well.
     """
@@ -27,6 +28,7 @@ class Header:
         self._exit_line = b"\0" + nonce if has_exit_line else b""
         self.exit_code: int | None = None
         self.started: Started | None = None
+        self.has_become = False
         self.verdict = ""
         self.is_hopeless = False
         self.is_paused = False
@@ -119,8 +121,10 @@ class Header:
             self._is_open[stream] = True
             return
         words = line.decode("ascii", "replace").split()
-        if self.started is None and words and words[0].isdigit():
-            self.started = Started(int(words[0]), *words[1:3]) if words[1:] else Started(int(words[0]), "")
+        if words and words[0].isdigit():
+            self.has_become = self.started is not None
+            now = Started(int(words[0]), *words[1:3]) if words[1:] else Started(int(words[0]), "")
+            self.started = self.started or now
         elif words and not self.verdict:
             self.verdict = words[0]
             self._is_open[stream] = self.verdict == "ok"

@@ -1,11 +1,13 @@
 """Owns how a script reaches the machine: what is started there, and what is fed to it.
 
-The machine runs three constant pieces; nothing the user wrote is ever on a command line:
+The machine runs three constant pieces; nothing the user wrote is ever on a command line, but the arguments of a
+script that is run as a file:
 1. ``_MARK`` puts the marker into the environment that /proc/PID/environ shows, which needs a second exec.
 2. ``_PREPARE`` reads the preamble from stdin, reports "<nonce> <pid> <start time>", looks for the working directory
-   and the interpreter, then hands over.
+   and the interpreter, then hands over. As another user (run_as.py) all of it happens a second time behind sudo.
 3. ``_RUN`` reads the script to the end and runs it only if it ends with the nonce, which is sent last: a script cut off
-   on the way, or one whose start was never confirmed, cannot run. Then it reports "<nonce> ok", on stderr too.
+   on the way, or one whose start was never confirmed, cannot run. Then it reports "<nonce> ok", on stderr too, and sets
+   the variables and arguments (environment.py).
 
 The pieces are one line without quotes, backslashes or exclamation marks, so that csh and fish as login shells pass
 them on unchanged.
@@ -16,7 +18,9 @@ import shlex
 
 from instances.engine import windows
 from instances.engine.delivery import Delivery
+from instances.engine.environment import setup_line
 from instances.engine.errors import CommandRefused
+from instances.engine.run_as import BECOME, RELAY, inner_line
 from instances.engine.types import Command, CommandType
 
 HEADER_BYTES = 64 * 1024
@@ -26,13 +30,14 @@ _POSIX_SHELLS = frozenset({"sh", "bash", "dash", "ash", "ksh", "mksh", "zsh"})
 _MARK = 'MUSTER_INVOCATION=$2; export MUSTER_INVOCATION; exec /bin/sh -c "$0" sh "$1"'
 
 _READ_SCRIPT = (
+    "__l=$(echo; echo .); __l=${__l%.}; IFS= read -r __e || exit 125; "
     "__s=$(cat; echo .); exec </dev/null; "
     'case $__s in *"$__n.") ;; *) echo "$__n incomplete"; exit 125;; esac; '
     '__s=${__s%"$__n."}; '
 )
 _GO = 'echo "$__n ok"; echo "$__n" >&2; '
 
-_RUN = "__n=$1; " + _READ_SCRIPT + _GO + 'set --; unset __n; eval "unset __s; $__s"'
+_RUN = "__n=$1; " + _READ_SCRIPT + _GO + 'set --; unset __n; eval "unset __s __e; $__e unset __l; $__s"'
 
 _PREPARE = (
     "__b=$1; IFS= read -r __n && IFS= read -r __d && IFS= read -r __k && IFS= read -r __w && IFS= read -r __c"
@@ -41,6 +46,7 @@ _PREPARE = (
     "__f() { shift 19; __t=$1; }; "
     "__t=; if [ -r /proc/$$/stat ]; then IFS= read -r __t </proc/$$/stat; __f ${__t##*) }; fi; "
     'echo "$__n $$ $__t"; '
+    'if [ "$__k" = as ]; then ' + BECOME + "; fi; "
     'case $__d in "~") __d=$HOME;; "~/"*) __d=$HOME/${__d#??};; esac; '
     'if [ -n "$__d" ]; then CDPATH= cd "$__d" >/dev/null 2>&1 || { echo "$__n cwd_missing"; exit 126; }; fi; '
     'if [ -n "$__w" ]; then case $__w in */*) [ -f "$__w" ] && [ -x "$__w" ];; '
@@ -55,7 +61,9 @@ _PREPARE = (
     # The traps keep this shell alive past a TERM to the group, to take the file away; the script starts with defaults.
     # Its own stderr is shut so that it does not report how the script died into the script's output.
     "unset __s; trap : HUP INT TERM; " + _GO + "exec 3>&2 2>/dev/null; "
-    '(exec "$@" "$__f/script" 2>&3 3>&-); __t=$?; '
+    # The interpreter was found before a variable could move the PATH.
+    'case $1 in */*) ;; *) __w=$(command -v "$1"); shift; set -- "${__w:-false}" "$@";; esac; '
+    '(set -- "$@" "$__f/script"; eval "$__e"; exec "$@" 2>&3 3>&-); __t=$?; '
     'trap "" HUP INT TERM; rm -rf "$__f"; exit $__t'
 )
 
@@ -69,6 +77,8 @@ def deliver(command: Command) -> Delivery:
         return windows.deliver(command)
     if "\0" in command.text:
         raise CommandRefused("A script cannot contain NUL characters. It did not run.", reason="script_invalid")
+    if "\0" in command.run_as or command.run_as.startswith("-") or "#" in command.run_as:
+        raise CommandRefused("This user name cannot be used. The command did not run.", reason="command_invalid")
     kind, check, words = _interpreter(command)
     directory = command.working_directory
     if directory.startswith("-"):
@@ -78,8 +88,16 @@ def deliver(command: Command) -> Delivery:
     if any(character in line for line in lines for character in "\0\n\r"):
         message = "The working directory and the interpreter must be one line each. The command did not run."
         raise CommandRefused(message, reason="command_invalid")
-    preamble = "".join(line + "\n" for line in lines)
     request = f"exec /bin/sh -c '{_MARK}' '{_PREPARE}' '{_RUN}' {command.marker}"
+    if command.run_as:
+        mark = f"MUSTER_INVOCATION={command.marker}; export MUSTER_INVOCATION; "
+        again = inner_line(f"{mark}exec /bin/sh -c '{_PREPARE}' sh '{_RUN}'")
+        lines = [nonce, "", "as", "", "2", command.run_as, RELAY, again, *lines]
+    try:
+        lines.append(setup_line(command.environment, command.arguments))
+    except ValueError as error:
+        raise CommandRefused(f"{error} The command did not run.", reason="command_invalid") from None
+    preamble = "".join(line + "\n" for line in lines)
     try:
         opening = (preamble + command.text).encode()
     except UnicodeEncodeError:

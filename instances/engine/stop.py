@@ -3,6 +3,9 @@
 What belongs to a command: every process whose environment holds its marker, every process of its session, what was
 seen to descend from those, and whatever of that was seen before. A child that left the session, wiped its environment
 and lost its parent before the first look cannot be found.
+
+As another user everything is asked and done through sudo as that user: nobody else but root can read the marker of its
+processes or end them. Where sudo refuses, what can be seen is named and nothing is proven.
 """
 
 import asyncio
@@ -14,6 +17,7 @@ from uuid import UUID
 from weakref import WeakKeyDictionary
 
 from instances.engine.errors import ConnectionLost
+from instances.engine.run_as import REFUSED, question
 from instances.engine.transport import Connection, Process, ask
 from instances.engine.types import Started
 
@@ -76,10 +80,14 @@ _ROW = re.compile(r"\s*(\d+) +(\S+) +(\d+) +(\d+)(?: +(\d+) +(\d+))?\s*")
 
 @dataclass(frozen=True)
 class Survivors:
-    """What a Stop left behind; ``is_verified`` says that a last look saw everything it needed."""
+    """What a Stop left behind; ``is_verified`` says that a last look saw everything it needed.
+
+    ``is_blind``: it did not, because sudo refused to look as the user the command runs as.
+    """
 
     pids: tuple[int, ...] = ()
     is_verified: bool = True
+    is_blind: bool = False
 
     @property
     def is_clean(self) -> bool:
@@ -132,11 +140,13 @@ class Snapshot:
 
 
 class Tree:
-    """The processes of one command, as far as they were ever seen."""
+    """The processes of one command, as far as they were ever seen; ``run_as`` as the command had it."""
 
     takes_signals = True
 
-    def __init__(self, marker: UUID, started: Started | None) -> None:
+    def __init__(self, marker: UUID, started: Started | None, run_as: str = "") -> None:
+        self.is_blind = False
+        self._run_as = run_as
         self._marker = marker
         self._started = started
         self._seen: dict[int, str] = {}
@@ -155,13 +165,27 @@ class Tree:
         seen = " ".join(f"{number}:{begun}" for number, begun in self._seen.items())
         request = f"exec /bin/sh -c '{_SWEEP}' sh {self._marker} {pid} '{start}' '{signal}' '{_TABLE}' {seen}"
         async with sweep_limit():
-            answer = await ask(connection, request, timeout_s=LOOK_S)
+            answer = await self._ask(connection, request)
         try:
             snapshot = Snapshot.read(answer.decode("utf-8", "replace"))
         except ValueError:
             raise ConnectionLost("The instance gave no usable list of its processes.") from None
         self._seen = self.living(snapshot)
         return self.last_seen
+
+    async def _ask(self, connection: Connection, request: str) -> bytes:
+        if self._run_as and not self.is_blind:
+            become, stdin = question(self._run_as, request)
+            answer = await ask(connection, become, stdin=stdin, timeout_s=LOOK_S)
+            if not answer.endswith(f"{REFUSED}\n".encode()):
+                return answer
+            # sudo reports each refusal to the administrator: it is asked once.
+            self.is_blind = True
+        return await ask(connection, request, timeout_s=LOOK_S)
+
+    def survivors(self) -> Survivors:
+        """Return what the last look saw, and whether it could see everything."""
+        return Survivors(self.last_seen, is_verified=not self.is_blind, is_blind=self.is_blind)
 
     def living(self, snapshot: Snapshot) -> dict[int, str]:
         """Return pid → start time of what belongs to the command in this look."""
@@ -191,16 +215,18 @@ class Tree:
                 # A tree that still forks has to be killed again; TERM is said once.
                 pids = await self.look(connection, "KILL" if signal == "KILL" else "")
             if not pids:
-                return Survivors()
-        return Survivors(pids)
+                break
+        return self.survivors()
 
 
-async def look(connection: Connection, marker: UUID, started: Started | None) -> tuple[int, ...]:
-    """Return the living pids of a command; ends nothing.
+async def look(connection: Connection, marker: UUID, started: Started | None, *, run_as: str = "") -> Survivors:
+    """Return what lives of a command; ends nothing.
 
     Raises: as ``Connection.start``.
     """
-    return await Tree(marker, started).look(connection)
+    tree = Tree(marker, started, run_as)
+    await tree.look(connection)
+    return tree.survivors()
 
 
 async def stop_tree(
@@ -209,6 +235,7 @@ async def stop_tree(
     marker: UUID,
     started: Started | None,
     *,
+    run_as: str = "",
     grace_s: float = GRACE_S,
 ) -> Survivors:
     """End everything of a command and prove it.
@@ -221,7 +248,7 @@ async def stop_tree(
     if process is not None:
         process.signal("TERM")
         await process.until(lambda: process.is_over, SIGNAL_S)
-    return await Tree(marker, started).stop(connection, grace_s=grace_s)
+    return await Tree(marker, started, run_as).stop(connection, grace_s=grace_s)
 
 
 def _descendants(ours: set[int], rows: Iterable[Row]) -> set[int]:

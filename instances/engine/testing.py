@@ -270,7 +270,8 @@ class ScriptedProcess(Process):
             *preamble, script = bytes(self._stdin).split(b"\n", self._preamble_lines)
             return preamble, script
         lines = bytes(self._stdin).split(b"\n", 5)
-        words = lines[5].split(b"\n", int(lines[4]))
+        # After the words comes the line of variables and arguments.
+        words = lines[5].split(b"\n", int(lines[4]) + 1)
         return lines[:5], words[-1]
 
     def _say_next(self, said: int) -> None:

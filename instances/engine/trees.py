@@ -18,6 +18,9 @@ class ProcessTree(Protocol):
     def last_seen(self) -> tuple[int, ...]:
         """What the last look saw alive."""
 
+    def survivors(self) -> Survivors:
+        """Return what the last look saw, and whether it could see everything."""
+
     async def look(self, connection: Connection) -> tuple[int, ...]:
         """Return the living pids; ends nothing. Raises: as ``Connection.start``."""
 
@@ -25,6 +28,6 @@ class ProcessTree(Protocol):
         """End everything, and say what is left. Raises: as ``look``."""
 
 
-def tree_of(command_type: CommandType, marker: UUID, started: Started | None) -> ProcessTree:
+def tree_of(command_type: CommandType, marker: UUID, started: Started | None, run_as: str = "") -> ProcessTree:
     """Return the tree of a command; nothing is asked yet."""
-    return Tree(marker, started) if command_type is CommandType.SHELL else WindowsTree(marker, started)
+    return Tree(marker, started, run_as) if command_type is CommandType.SHELL else WindowsTree(marker, started)

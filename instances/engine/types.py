@@ -122,7 +122,11 @@ class Target:
 
 @dataclass(frozen=True)
 class Command:
-    """One script for one machine; ``marker`` must be new for every invocation and attempt."""
+    """One script for one machine; ``marker`` must be new for every invocation and attempt.
+
+    ``run_as`` is another user of the machine, reached through sudo. ``environment`` holds names and values, and
+    ``arguments`` are the script's ``$@``; both are text without NUL.
+    """
 
     text: str = field(repr=False)
     marker: UUID
@@ -130,6 +134,9 @@ class Command:
     interpreter: str = ""
     working_directory: str = ""
     timeout_s: float | None = None
+    run_as: str = ""
+    environment: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    arguments: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)

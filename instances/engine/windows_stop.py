@@ -62,6 +62,10 @@ class WindowsTree:
         """What the last look saw alive."""
         return self._seen
 
+    def survivors(self) -> Survivors:
+        """Return what the last look saw."""
+        return Survivors(self._seen)
+
     async def look(self, connection: Connection, *, ends: bool = False) -> tuple[int, ...]:
         """Return the living pids of the command, and end them right after if told to.
 

@@ -6,6 +6,8 @@ missing=""
 [ -n "${CHROMIUM:-}" ] || command -v chromium >/dev/null || missing="$missing chromium"
 command -v puttygen >/dev/null || missing="$missing putty-tools"
 command -v node >/dev/null || missing="$missing nodejs"
+command -v sudo >/dev/null || missing="$missing sudo"
+command -v busybox >/dev/null || missing="$missing busybox"
 # Bat is run by its cmd.exe; what it recommends (sound, printers, another 60 packages) is not needed.
 bare=""
 command -v wine >/dev/null || bare=" wine wine64"

@@ -97,7 +97,7 @@ def test_what_somebody_asks_about_after_the_plan_is_kept(limits):
 
 def test_what_was_found_out_about_a_removed_invocation_is_dropped():
     run = ended_run(days_ago=2)
-    lost = queue.LostOne(run.invocations.get().pk, None, uuid.uuid4(), None, "", "look")
+    lost = queue.LostOne(run.invocations.get().pk, None, uuid.uuid4(), None, "", "look", "")
     prune(days=1)
     assert queue.resolve_lost(uuid.uuid4(), lost, status=Status.LOST, reason="ended_unseen", message="") is False
 

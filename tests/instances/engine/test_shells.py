@@ -7,10 +7,10 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instances.engine import shells, stop
+from instances.engine import run_as, shells, stop
 from instances.engine.shells import deliver
 from instances.engine.types import Command, Outcome
 from tests.instances.engine.conftest import Bench, Going
@@ -25,12 +25,15 @@ def feed(exec_request: str, stdin: bytes, shell: str = "/bin/sh") -> subprocess.
     return subprocess.run([shell, "-c", exec_request], input=stdin, capture_output=True, timeout=20, check=False)
 
 
-@pytest.mark.parametrize("piece", [shells._MARK, shells._PREPARE, shells._RUN, stop._SWEEP, stop._TABLE])
+@pytest.mark.parametrize(
+    "piece", [shells._MARK, shells._PREPARE, shells._RUN, stop._SWEEP, stop._TABLE, run_as.RELAY, run_as._ASK]
+)
 def test_any_login_shell_passes_the_pieces_on_unchanged(piece: str) -> None:
     """csh reads ! and line ends inside quotes, fish reads two backslashes or one before a quote."""
     assert not re.search(r"['!\n]|\\\\|\\$", piece)
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0")), st.sampled_from(["", "bash", "python3"]))
 def test_nothing_of_the_user_is_on_the_command_line(text: str, interpreter: str) -> None:
     one = command(text, interpreter=interpreter)

@@ -106,9 +106,9 @@ async def test_what_a_former_worker_left_can_be_seen_and_stopped(bench: Bench) -
     started = next(call for call in going.calls if isinstance(call, Started))
     async with bench.pool.borrow(bench.target, for_stop=True) as connection:
         seen = await look(connection, going.marker, started)
-        assert list(seen) == left_of(going)
-        assert len(seen) == 1
-        assert await look(connection, uuid4(), None) == ()
+        assert list(seen.pids) == left_of(going)
+        assert len(seen.pids) == 1
+        assert (await look(connection, uuid4(), None)).is_clean
         assert (await stop_tree(connection, None, going.marker, started)).is_clean
     assert left_of(going) == []
 
