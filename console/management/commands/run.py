@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from console.members.services import shell_actor
 from console.runs import queue, services
 from console.runs.models import CommandType, Run
 from console.runs.prompts import Prompt, Prompts
+from console.runs.script_files import NotAScript, read_script
 from console.runs.terminal_follow import Follower, LeftRunning
 from console.runs.terminal_view import INTERRUPTED, TerminalView
 from console.supervisor import fail
@@ -39,11 +41,21 @@ class Command(BaseCommand):
     """Send a command; its output, end and exit status come out here."""
 
     help = "Send a command to instances and show its output; the exit status is the command's own."
+    script_arguments: Sequence[str] = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the arguments."""
         parser.add_argument("text", metavar="TEXT", nargs="?", help="The command; - reads it from standard input.")
         parser.add_argument("--file", metavar="F", help="Read the command from a file.")
+        parser.add_argument("--run-as", metavar="USER", default="", help="Run it as another user, through sudo -n.")
+        parser.add_argument("--env", metavar="NAME=VALUE", action="append", default=[], help="A variable for it.")
+        parser.add_argument(
+            "--secret-env",
+            metavar="NAME",
+            action="append",
+            default=[],
+            help="A secret variable: its value is this shell's, or is asked for on the terminal.",
+        )
         parser.add_argument("--on", metavar="NAME", action="append", default=[], help="An instance, user@host, or .")
         parser.add_argument(
             "--credential", metavar="NAME", help="What a user@host not in the list is signed in to with."
@@ -64,15 +76,26 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="One JSON object per line.")
         parser.add_argument("--as", dest="user", metavar="USER", default="", help="Act as this member.")
 
+    def run_from_argv(self, argv: list[str]) -> None:
+        """Keep what stands behind ``--``: options and arguments of the script are none of this command."""
+        if "--" in argv:
+            place = argv.index("--")
+            argv, self.script_arguments = argv[:place], argv[place + 1 :]
+        super().run_from_argv(argv)
+
     def handle(self, *args: Any, **options: Any) -> None:
         """Do it, and end with the command's exit status."""
         try:
             actor = shell_actor(options["user"])
             prompts = Prompts()
-            run = _send(actor, options, prompts)
+            words = list(self.script_arguments)
+            if options["text"] is None and options["file"] is None and words:
+                # A command that begins with a dash.
+                options["text"] = words.pop(0)
+            run = _send(actor, options, prompts, tuple(words))
         except ValidationError as error:
             fail(" ".join(error.messages))
-        except (InventoryError, NotAllowed, services.RunError, OSError, UnicodeError) as error:
+        except (InventoryError, NotAllowed, services.RunError, NotAScript, OSError, UnicodeError) as error:
             fail(str(error))
         view = TerminalView(run, stdout=sys.stdout.buffer, stderr=sys.stderr.buffer, as_json=options["json"])
         status = uvloop.run(_follow(actor, run, view, prompts))
@@ -82,7 +105,7 @@ class Command(BaseCommand):
         sys.exit(status)
 
 
-def _send(actor: User, options: dict[str, Any], prompts: Prompts) -> Run:
+def _send(actor: User, options: dict[str, Any], prompts: Prompts, arguments: tuple[str, ...]) -> Run:
     instances = _instances(actor, options["on"], options["filter"], options["credential"])
     return services.send_command(
         actor,
@@ -99,6 +122,11 @@ def _send(actor: User, options: dict[str, Any], prompts: Prompts) -> Run:
             max_concurrency=options["max_concurrency"],
             max_errors=options["max_errors"],
             stop_at_cap=options["stop_at_cap"],
+            script_name=Path(options["file"]).name if options["file"] else "",
+            run_as=options["run_as"],
+            arguments=arguments,
+            environment=tuple(map(_variable, options["env"])),
+            secrets=tuple((name, _secret(name)) for name in options["secret_env"]),
         ),
         os_user=os_user(),
     )
@@ -122,8 +150,26 @@ def _text(text: str | None, file: str | None) -> str:
     if (text is None) == (file is None):
         fail("Give the command once: as TEXT, with --file F, or - to read it from standard input.")
     if file is not None:
-        return Path(file).read_text()
+        return read_script(Path(file).read_bytes())
     return sys.stdin.read() if text == "-" else str(text)
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign:
+        fail(f"--env takes NAME=VALUE. Write --secret-env {name} for a value that is to stay secret.")
+    return name, value
+
+
+def _secret(name: str) -> str:
+    """Return the value from this shell's environment, or ask: a process list shows arguments to everybody."""
+    if "=" in name:
+        fail("--secret-env takes a name alone: the value is this shell's variable of that name, or is asked for.")
+    if name in os.environ:
+        return os.environ[name]
+    if not sys.stdin.isatty():
+        fail(f"--secret-env {name}: set it in this shell, or run this on a terminal to be asked for it.")
+    return getpass.getpass(f"{name}: ")
 
 
 def _instances(actor: User, names: list[str], wanted: str | None, credential_name: str | None) -> list[Instance]:
