@@ -1,11 +1,12 @@
 """Owns reading the Send Command form: what is sent, to which instances, with which options."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from django import forms
+from django.conf import settings
 from django.db.models import QuerySet
 
 from console.members.models import User
@@ -13,6 +14,8 @@ from console.runs import services
 from console.runs.families import Part, family_of
 from console.runs.models import CommandType
 from console.runs.prompts import Prompt
+from console.runs.script_files import read_script
+from console.runs.variables import Variables, parse_arguments, parse_variables, write_variables
 from instances.access import rules
 from instances.access.rules import Action, scope
 from instances.credentials.models import Credential
@@ -21,6 +24,11 @@ from instances.inventory import services as inventory
 from instances.inventory.models import Instance
 
 MAX_IDS_CHARACTERS = 600_000
+# More than can be sent: quoting and names take some.
+MAX_LINES_CHARACTERS = 400_000
+
+Text = TypeVar("Text")
+Result = TypeVar("Result")
 
 
 class SendForm(forms.Form):
@@ -54,6 +62,14 @@ class SendForm(forms.Form):
     timeout_s = forms.IntegerField(label="Time limit (s)", initial=600, required=False, min_value=1)
     max_concurrency = forms.IntegerField(initial=50, required=False, min_value=1)
     max_errors = forms.IntegerField(required=False, min_value=0)
+    script = forms.FileField(required=False, allow_empty_file=True)
+    script_name = forms.CharField(required=False, max_length=255, widget=forms.HiddenInput)
+    run_as = forms.CharField(required=False, max_length=64)
+    environment = forms.CharField(required=False, strip=False, max_length=MAX_LINES_CHARACTERS, widget=forms.Textarea)
+    secret_environment = forms.CharField(
+        required=False, strip=False, max_length=MAX_LINES_CHARACTERS, widget=forms.Textarea
+    )
+    arguments = forms.CharField(required=False, strip=False, max_length=MAX_LINES_CHARACTERS, widget=forms.Textarea)
     stop_at_cap = forms.TypedChoiceField(
         choices=[("", "Go on"), ("1", "Stop")], coerce=bool, empty_value=None, required=False
     )
@@ -101,11 +117,43 @@ class SendForm(forms.Form):
         """Return the command for Windows with single line ends; Bat gets those of Windows on the way."""
         return services.normalise(self.cleaned_data["windows_command"])
 
+    def clean_environment(self) -> Variables:
+        """Return the variables."""
+        return _read(parse_variables, self.cleaned_data["environment"])
+
+    def clean_secret_environment(self) -> Variables:
+        """Return the secret variables."""
+        return _read(parse_variables, self.cleaned_data["secret_environment"])
+
+    def clean_arguments(self) -> tuple[str, ...]:
+        """Return the arguments."""
+        return _read(parse_arguments, self.cleaned_data["arguments"])
+
+    def clean_script(self) -> tuple[str, str] | None:
+        """Return the name and the text of the file that a browser without scripts sends along."""
+        file = self.cleaned_data["script"]
+        if file is None:
+            return None
+        if self.data.get("command", "").strip():
+            raise forms.ValidationError("Enter a command or choose a file, not both.")
+        return file.name, _read(read_script, file.read(settings.MUSTER_SCRIPT_LIMIT_BYTES + 1))
+
+    @property
+    def secrets_to_enter(self) -> str:
+        """The names of the secret variables, one ``NAME=`` on each line; values are never sent back."""
+        try:
+            given = parse_variables(self["secret_environment"].value() or "")
+        except ValueError:
+            return ""
+        return write_variables((name, "") for name, _ in given)
+
     def clean(self) -> dict[str, Any]:
         """Resolve the targets, so that "the target set changed" is told beside them."""
         data = super().clean() or {}
         if data.get("split") and data.get("command_type", CommandType.SHELL) != CommandType.SHELL:
             self.add_error("command", "Linux and macOS take Shell: write what Windows gets below.")
+        if script := data.get("script"):
+            data["script_name"], data["command"] = script
         expected = data.get("expected_count")
         if data.get("by_query") and expected is not None and not self.errors:
             count = matching_instances(self.user, data).count()
@@ -126,6 +174,11 @@ class SendForm(forms.Form):
             max_concurrency=data["max_concurrency"] or 50,
             max_errors=data["max_errors"],
             stop_at_cap=bool(data["stop_at_cap"]),
+            script_name=data["script_name"],
+            run_as=data["run_as"],
+            arguments=data["arguments"],
+            environment=data["environment"],
+            secrets=data["secret_environment"],
         )
 
     def prompt(self) -> Prompt | None:
@@ -147,6 +200,12 @@ class SendForm(forms.Form):
             command_type=data["windows_type"] or CommandType.POWERSHELL,
             interpreter=data["windows_interpreter"].strip(),
             working_directory=data["windows_directory"],
+            # These are of the first section; the Windows one has none of them.
+            run_as="",
+            environment=(),
+            secrets=(),
+            arguments=(),
+            script_name="",
         )
         windows = Part(family_of(instances, windows=True), data["windows_command"], for_windows)
         return None if data["leave_out_posix"] else posix, None if data["leave_out_windows"] else windows
@@ -163,6 +222,14 @@ class SendForm(forms.Form):
         if data["by_query"]:
             return list(matching_instances(self.user, data).select_related("group"))
         return instances_by_ids(self.user, data["ids"])
+
+
+def _read(read: Callable[[Text], Result], given: Text) -> Result:
+    """Return what a reader makes of a field, or say beside the field why it cannot."""
+    try:
+        return read(given)
+    except ValueError as error:
+        raise forms.ValidationError(str(error)) from None
 
 
 def matching_instances(user: User, data: Mapping[str, Any]) -> QuerySet[Instance]:

@@ -12,6 +12,7 @@ from console.members.models import User
 from console.runs import services
 from console.runs.models import Invocation, Run
 from console.runs.status import RunStatus
+from console.runs.variables import write_arguments, write_variables
 from instances.access import rules
 
 STATES = (
@@ -82,12 +83,17 @@ def query_of(params: QueryDict) -> str:
 
 
 def as_initial(run: Run, *, ids: list[int]) -> dict[str, Any]:
-    """Return the Send Command form's values that repeat a run on the given instances."""
+    """Return the Send Command form's values that repeat a run on the given instances; secret values are asked again."""
     return {
         "command": run.command,
         "command_type": run.command_type,
         "interpreter": run.interpreter,
         "working_directory": run.working_directory,
+        "script_name": run.script_name,
+        "run_as": run.run_as,
+        "environment": write_variables(run.environment),
+        "secret_environment": write_variables((name, "") for name in run.secret_names),
+        "arguments": write_arguments(run.arguments),
         "timeout_s": run.timeout_s,
         "max_concurrency": run.max_concurrency,
         "max_errors": run.max_errors,

@@ -67,7 +67,7 @@ def send(request: SignedInRequest) -> HttpResponse:
     if request.method == "GET":
         form = SendForm(user=request.user, initial=initial_from(request))
         return render(request, "send/page.html", send_context(form, form.initial))
-    form = SendForm(request.POST, user=request.user)
+    form = SendForm(request.POST, request.FILES, user=request.user)
     run = _send(form)
     if run is None:
         return _refused(request, form)

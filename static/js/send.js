@@ -1,10 +1,12 @@
 // The Send Command dialog: opened over the list, filled from the selection, a row, an address or a former run.
 import {find, instances, isPlainClick, onAct, onContent, tabStore} from "./dom.js";
 import {enhanceWindows, showFamilies, useForWindows, windowsTypeChanged} from "./families.js";
+import {keepScriptName, nameScript, startScriptFile} from "./script-file.js";
 import {count, selected} from "./selection.js";
 
 const TARGET_FIELDS = ["ids", "query", "group", "by_query", "except_ids", "address", "expected_count"];
-const OPTION_FIELDS = ["interpreter", "working_directory", "timeout_s", "max_concurrency", "max_errors", "stop_at_cap"];
+// The secret variables are none of them: a draft is kept in the tab.
+const OPTION_FIELDS = ["run_as", "environment", "arguments", "script_name", "interpreter", "working_directory", "timeout_s", "max_concurrency", "max_errors", "stop_at_cap"];
 const WINDOWS_FIELDS = ["windows_command", "windows_type", "windows_interpreter", "windows_directory"];
 const DRAFT_FIELDS = ["command", ...OPTION_FIELDS, ...WINDOWS_FIELDS];
 // A longer address is refused by servers on the way; then the server is asked by POST.
@@ -25,12 +27,17 @@ export function openSend() {
 
 export function startSend() {
   onContent(prepare);
+  startScriptFile(useScript);
   onAct("send", (element, event) => openInstead(event, () => open(selected())));
   onAct("send-one", (element, event) => openInstead(event, () => open({ids: element.dataset.instance})));
   onAct("send-address", (element, event) => openInstead(event, () => open({address: ""}, {focus: "address"})));
   onAct("send-link", (link, event) => openInstead(event, () => openLink(link)));
   onAct("send-close", () => dialog()?.close());
-  document.addEventListener("input", ({target}) => target.form === form() && keepDraft());
+  document.addEventListener("input", ({target}) => {
+    if (target.form !== form()) return;
+    keepScriptName(form());
+    keepDraft();
+  });
   document.addEventListener("change", ({target}) => {
     if (target.form !== form()) return;
     if (target.name === "command_type") typeChanged();
@@ -164,7 +171,14 @@ function useSaved(select) {
   if (useForWindows(form(), type, text)) return;
   form().elements.command_type.value = type;
   typeChanged();
+  useScript("", text);
+}
+
+// The name of the file a text came from; none when it was typed or saved.
+function useScript(name, text) {
   editor.setValue(text);
+  nameScript(form(), name);
+  keepDraft();
   editor.focus();
 }
 
@@ -188,6 +202,8 @@ function sent() {
   isSent = true;
   form().elements.keep_name.value = "";
   form().elements.prompt_password.value = "";
+  const secrets = form().elements.secret_environment;
+  secrets.value = secrets.defaultValue = "";
   dialog()?.close();
 }
 
