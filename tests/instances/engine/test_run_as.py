@@ -15,7 +15,7 @@ from instances.engine.stop import look, stop_tree
 from instances.engine.types import Outcome, Started, StopCause
 from tests.instances.engine.conftest import Bench, Going
 from tests.instances.engine.test_stop import SHAPES, is_ready, left_of
-from tests.support.sshd import Sshd, ordinary_user
+from tests.support.sshd import Sshd, ordinary_user, running_sshd
 from tests.support.sudoers import Sudoers, sudoers
 from tests.support.until import until
 
@@ -277,3 +277,28 @@ def owned_by(user: str) -> list[int]:
         except OSError:
             continue
     return found
+
+
+# ------------------------------------------------------------------ what is left on disk
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("who", ["login", "other"])
+async def test_a_script_takes_its_file_away_when_the_connection_was_cut(
+    people: People, bench_for: Callable[..., Bench], who: str
+) -> None:
+    with running_sshd() as server:
+        bench = bench_for(server.target(user=people.login))
+        script = "#!/bin/bash\necho ready; sleep 2"
+        going = Going()
+        async with asyncio.TaskGroup() as group:
+            run_as = people.other if who == "other" else ""
+            task = group.create_task(bench.run(script, going, run_as=run_as))
+            await is_ready(going)
+            folder = f"/tmp/muster.{going.marker}"
+            assert exists(folder)
+            await asyncio.to_thread(server.stop)
+            await asyncio.to_thread(server.start)
+        assert (task.result()[0].outcome, task.result()[0].reason) == (Outcome.LOST, "connection_lost")
+        await asyncio.to_thread(until, lambda: not exists(folder), 10)
+        await bench.pool.close()
