@@ -85,7 +85,10 @@ def _asked(instance: Instance, target: Target, credential_id: int | None) -> Ask
     if options:
         kind = CommandType.POWERSHELL if is_windows(instance.os) else CommandType.SHELL
         folder = options.get("working_directory", "")
-        trial = Command("exit 0", uuid.uuid4(), command_type=kind, working_directory=folder, timeout_s=10)
+        run_as = options.get("run_as", "")
+        trial = Command(
+            "exit 0", uuid.uuid4(), command_type=kind, working_directory=folder, run_as=run_as, timeout_s=10
+        )
     # A kept connection would say nothing about the key and the credential as they are now.
     fresh = replace(target, key=(instance.pk, "check", uuid.uuid4()))
     return Asked(instance.pk, fresh, credential_id, tuple(stages), trial)

@@ -76,6 +76,9 @@ def deliver(command: Command) -> Delivery:
 
     Raises: CommandRefused for what cannot be sent to one.
     """
+    if command.run_as or command.environment or command.arguments:
+        message = "Windows takes no other user, variables or arguments. The command did not run."
+        raise CommandRefused(message, reason="command_invalid")
     is_bat = command.command_type is CommandType.BAT
     program = command.interpreter.strip()
     if is_bat and program:

@@ -112,3 +112,11 @@ def test_a_working_directory_is_tried_without_running_anything(reached, tmp_path
     assert (passed, failed) == (ALL, [("working_directory", "cwd_missing")])
     assert message == "The working directory does not exist or cannot be entered."
     assert list(tmp_path.iterdir()) == []
+
+
+def test_running_as_another_user_is_tried_through_sudo(reached):
+    passed, failed, message = asyncio.run(_test(reached, run_as="nobody"))
+    assert (passed, failed) == ([*ALL, "run_as"], []), message
+    passed, failed, message = asyncio.run(_test(reached, run_as="no-such-user-here"))
+    assert (passed, failed) == (ALL, [("run_as", "run_as_user_missing")])
+    assert "did not run" not in message
