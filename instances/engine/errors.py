@@ -23,7 +23,8 @@ EngineError                    reason
 ├── ConnectionLost             connection_lost       .is_sent
 ├── ChannelRefused             channel_refused       the start was not sent
 ├── StartRefused               bootstrap             the start was sent and refused
-└── CommandRefused             os_mismatch, …        nothing was sent
+├── CommandRefused             os_mismatch, …        nothing was sent
+└── AuthoriseRefused           symlink, …            authorized_keys is as it was
 
 ``ConnectError.hop`` is set where a jump host, not the instance itself, could not be reached, and ``hop_error`` is then
 the error as the jump host itself has it.
@@ -230,5 +231,13 @@ class CommandRefused(EngineError):
     """This command cannot be sent to an instance. It did not run."""
 
     def __init__(self, message: str = "", *, reason: str = "os_mismatch") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class AuthoriseRefused(EngineError):
+    """The key could not be placed or taken away; authorized_keys is as it was."""
+
+    def __init__(self, message: str = "", *, reason: str) -> None:
         super().__init__(message)
         self.reason = reason
