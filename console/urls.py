@@ -11,6 +11,7 @@ urlpatterns = [
     path("", include("console.members.urls")),
     path("", include("console.demo.urls")),
     path("", include("instances.inventory.urls")),
+    path("", include("instances.authorise.urls")),
     path("", include("instances.credentials.urls")),
     path("", include("instances.host_keys.urls")),
 ]

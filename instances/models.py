@@ -2,12 +2,14 @@
 
 from instances.access.models import Grant, Group
 from instances.audit.models import AuditEntry
+from instances.authorise.models import Authorisation, Placement
 from instances.credentials.models import Credential, CredentialSuspension, GroupCredential
 from instances.host_keys.models import HostAuthority, HostKey, RevokedKey
 from instances.inventory.models import Instance, Tag
 
 __all__ = [
     "AuditEntry",
+    "Authorisation",
     "Credential",
     "CredentialSuspension",
     "Grant",
@@ -16,6 +18,7 @@ __all__ = [
     "HostAuthority",
     "HostKey",
     "Instance",
+    "Placement",
     "RevokedKey",
     "Tag",
 ]

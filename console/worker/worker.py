@@ -17,6 +17,7 @@ from console.runs.journal import Journal
 from console.runs.prompts import Prompts
 from console.worker import aftercare, checks, preparation, upkeep
 from console.worker.learnt import Learnt
+from console.worker.placements import Placements
 from console.worker.preparation import Order, Refusal
 from console.worker.writer import Writer
 from instances.engine.local import LocalTransport
@@ -54,6 +55,7 @@ class Worker:
         self._pool = Pool(_transports())
         self._bell = bus.Bell(bus.WORKER, self.id.hex, self._database)
         self._learnt = Learnt()
+        self._placements = Placements(self._pool, self._in_database)
         self._stops: dict[int, StopSignal] = {}
         self._journals: dict[int, Journal] = {}
         self._draining = asyncio.Event()
@@ -185,6 +187,7 @@ class Worker:
                 await self._in_database(self._learnt.save)
                 if self._run_id is None:
                     await checks.start_checks(side, self._pool, self._in_database)
+                    await self._placements.start(side)
                     await aftercare.start_rechecks(side, self._pool, self._in_database, self.id)
                 await bell.changed(within_s=LOOK_AGAIN_S)
 

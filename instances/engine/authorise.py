@@ -229,6 +229,8 @@ append() {
 }
 
 drop() {
+  # Not every awk keeps NUL characters.
+  [ "$(tr -d '\000' <"$lock/copy" | wc -c | tr -d ' ')" = "$(bytes "$lock/copy")" ] || end unusual
   set -- $(printf '%s\n' "$found" | awk '
     { all = all " " $1; sum += $2 + 1; last = $1 } END { print NR, sum, last, all }')
   count=$1; size=$(($(bytes "$lock/copy") - $2)); last=$3; shift 3

@@ -55,6 +55,11 @@ def split_keys(text: str) -> list[str]:
     return [block + "\n" for block in _BLOCK.findall(text)] or [text]
 
 
+def generate_key() -> bytes:
+    """Return a new ed25519 private key in OpenSSH's form, without a passphrase."""
+    return asyncssh.generate_private_key("ssh-ed25519").export_private_key()
+
+
 def public_line(key: str, passphrase: str | None = None) -> str:
     """Return the public half of a private key as an OpenSSH line without comment.
 

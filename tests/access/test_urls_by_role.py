@@ -124,6 +124,17 @@ edit-credential       POST  sign-in    sign-in  403       403        403     403
 delete-credential     GET   sign-in    sign-in  403       403        403     403     403       200
 delete-credential     POST  sign-in    sign-in  403       403        403     403     403       >!     credentials
 
+authorise             GET   sign-in    sign-in  403       403        403     403     403       200
+authorise             POST  sign-in    sign-in  403       403        403     403     403       >!     authorisation
+take-away-key         GET   sign-in    sign-in  403       403        403     403     403       200
+take-away-key         POST  sign-in    sign-in  403       403        403     403     403       >!     authorisation
+authorisation         GET   sign-in    sign-in  403       403        403     403     403       200
+authorisation         POST  sign-in    sign-in  405       405        405     405     405       405
+make-key-pair         GET   sign-in    sign-in  403       403        403     403     403       200
+make-key-pair         POST  sign-in    sign-in  403       403        403     403     403       >!     public-key
+public-key            GET   sign-in    sign-in  403       403        403     403     403       200
+public-key            POST  sign-in    sign-in  405       405        405     405     405       405
+
 host-keys             GET   sign-in    sign-in  403       200        200     403     403       200
 host-keys             POST  sign-in    sign-in  405       405        405     405     405       405
 trust-host-keys       GET   sign-in    sign-in  405       405        405     405     405       405
@@ -172,6 +183,9 @@ AUDIT = {
     "resume-credential": "resume_credential",
     "edit-credential": "change_credential",
     "delete-credential": "delete_credential",
+    "authorise": "authorise_key",
+    "take-away-key": "take_key_away",
+    "make-key-pair": "add_credential",
     "trust-host-keys": "trust_host_key",
     "forget-host-key": "forget_host_key",
     "import-known-hosts": "import_known_hosts",

@@ -18,6 +18,9 @@ from console.runs.status import Status
 from console.saved_commands.models import SavedCommand
 from instances.access.models import Group, Role
 from instances.audit.models import AuditEntry
+from instances.authorise.forms import AuthoriseForm, TakeAwayForm
+from instances.authorise.models import Authorisation, Placement
+from instances.credentials.models import Credential
 from instances.engine.types import HostKey
 from instances.host_keys import importing
 from instances.host_keys.models import HostKeyState
@@ -57,7 +60,10 @@ def build() -> World:
     key = factories.HostKeyFactory(instance=instance, state=HostKeyState.UNKNOWN)
     authority = factories.HostAuthorityFactory(name=f"{SECRET}-authority", group=group)
     revoked = factories.RevokedKeyFactory(comment=f"{SECRET}-revoked", group=group)
+    authorisation = Authorisation.objects.create(action="place", credential=credential, credential_name=credential.name)
+    Placement.objects.create(authorisation=authorisation, instance=instance, instance_name=instance.name)
     ids = {
+        "authorisation_id": authorisation.pk,
         "run_id": run.pk,
         "ordinal": 0,
         "instance_id": instance.pk,
@@ -136,6 +142,15 @@ def path_of(name: str, world: World) -> str:
     return reverse(name, kwargs={argument: world.ids[argument] for argument in urls()[name]})
 
 
+def press(kind: type[AuthoriseForm] | type[TakeAwayForm], ids: dict[str, Any]) -> dict[str, Any]:
+    """Return what the page sends once it has shown what would be done to an administrator."""
+    choices = {"credential": ids["credential_id"], "limits": "", "next_credential": ""}
+    instances = list(Instance.objects.filter(pk=ids["instance_id"]))
+    form = kind(choices, user=User.objects.get(username=f"{SECRET}-administrator"), instances=instances)
+    selection = form.selection
+    return {**choices, "ids": ids["instance_id"], "do": "press", "shown": form.saying(selection)}
+
+
 # What the forms send; a URL that is not named takes nothing.
 _FORMS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "send": lambda ids: {
@@ -184,6 +199,9 @@ _FORMS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "import-known-hosts": lambda ids: _import_form(ids["group_id"]),
     "host-authorities": lambda ids: {"line": f"@cert-authority *.new {_NEW_KEY}", "group": ids["group_id"]},
     "revoked-keys": lambda ids: {"line": _NEW_KEY, "group": ids["group_id"]},
+    "authorise": lambda ids: press(AuthoriseForm, ids),
+    "take-away-key": lambda ids: press(TakeAwayForm, ids),
+    "make-key-pair": lambda ids: {"name": "new", "user_name": "deploy"},
 }
 _NEW_KEY = HostKey("ssh-ed25519", factories.host_key_data(3_000_000)).line
 
@@ -203,6 +221,11 @@ def form_of(name: str, world: World) -> dict[str, Any]:
 
 def prepare(name: str, world: World) -> None:
     """Bring about what a URL needs to have something to do."""
+    if name in {"authorise", "take-away-key", "public-key"}:
+        key = factories.host_key_line(1)
+        Credential.objects.filter(pk=world.ids["credential_id"]).update(kind="key", public_keys=key)
+        today = factories.CredentialFactory(name=f"{SECRET}-credential-today")
+        Instance.objects.filter(pk=world.ids["instance_id"]).update(credential=today)
     if name.startswith("enable-"):
         Instance.objects.filter(pk=world.ids["instance_id"]).update(is_disabled=True)
 

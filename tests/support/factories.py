@@ -13,6 +13,7 @@ from django.utils import timezone
 from console.members.models import User
 from instances.access.models import Grant, Group, Role
 from instances.credentials.models import Credential, CredentialKind, GroupCredential
+from instances.engine.types import HostKey as PublicKey
 from instances.host_keys.models import HostAuthority, HostKey, HostKeyState, RevokedKey
 from instances.inventory.models import Instance, Tag
 
@@ -133,6 +134,11 @@ def host_key_data(number: int) -> bytes:
     """Return the wire form of an ed25519 public key that differs with the number."""
     name, point = b"ssh-ed25519", hashlib.sha256(str(number).encode()).digest()
     return b"".join(len(part).to_bytes(4, "big") + part for part in (name, point))
+
+
+def host_key_line(number: int) -> str:
+    """Return the OpenSSH form of ``host_key_data``."""
+    return PublicKey("ssh-ed25519", host_key_data(number)).line
 
 
 def fingerprint_of(data: bytes) -> str:

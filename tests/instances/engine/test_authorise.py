@@ -1,7 +1,5 @@
 import asyncio
 import os
-import pwd
-import shutil
 import stat
 import subprocess
 import time
@@ -18,10 +16,10 @@ from instances.engine.ssh import SSHConnection, SSHTransport
 from instances.engine.testing import Scene, ScriptedConnection, ScriptedTransport
 from instances.engine.types import KeyAuth, PasswordAuth, Target
 from tests.instances.credentials.keys import key_pair
-from tests.support.sshd import Sshd, ordinary_user, running_sshd
+from tests.support.authorized_keys import PASSWORD, STRICT, Home, account_with_password
+from tests.support.sshd import Sshd, running_sshd
 
 pytestmark = pytest.mark.sshd
-PASSWORD = "todays password"
 PAIR = key_pair()
 LINE = line_of(PAIR.public, comment="muster:deploy")
 BLOB = PAIR.public.split()[1]
@@ -30,53 +28,14 @@ OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKm8nZ7rJ0zN1i0p0QW1b8v1mE3c2t7lqN6
 
 @pytest.fixture(scope="module")
 def account() -> Iterator[str]:
-    with ordinary_user("musterauth") as name:
-        subprocess.run(["chpasswd"], input=f"{name}:{PASSWORD}", text=True, check=True)
+    with account_with_password("musterauth") as name:
         yield name
 
 
 @pytest.fixture(scope="module")
 def strict_sshd() -> Iterator[Sshd]:
-    """As a machine has it: passwords, keys from the home folder, and no patience with loose modes."""
-    with running_sshd(
-        PasswordAuthentication="yes", AuthorizedKeysFile=".ssh/authorized_keys", StrictModes="yes"
-    ) as server:
+    with running_sshd(**STRICT) as server:
         yield server
-
-
-class Home:
-    """The account's ``~/.ssh``, as root sees it."""
-
-    def __init__(self, name: str) -> None:
-        self.entry = pwd.getpwnam(name)
-        self.folder = Path(self.entry.pw_dir) / ".ssh"
-        self.file = self.folder / "authorized_keys"
-
-    def own(self, path: Path, mode: int) -> None:
-        os.chown(path, self.entry.pw_uid, self.entry.pw_gid, follow_symlinks=False)
-        path.chmod(mode)
-
-    def write(self, content: bytes, mode: int = 0o600) -> bytes:
-        self.make_folder()
-        self.file.write_bytes(content)
-        self.own(self.file, mode)
-        return content
-
-    def make_folder(self, mode: int = 0o700) -> None:
-        self.folder.mkdir(exist_ok=True)
-        self.own(self.folder, mode)
-
-    def clear(self) -> None:
-        if self.folder.is_symlink() or self.folder.is_file():
-            self.folder.unlink()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def names(self) -> list[str]:
-        return sorted(path.name for path in self.folder.iterdir())
-
-    def nature(self) -> tuple[int, int, int]:
-        seen = self.file.stat()
-        return stat.S_IMODE(seen.st_mode), seen.st_uid, seen.st_gid
 
 
 @pytest.fixture
@@ -393,6 +352,13 @@ async def test_removing_leaves_an_open_last_line_open(connection: SSHConnection,
     home.write(f"{LINE}\n{OTHER}".encode())
     assert await remove(connection, PAIR.public) == Removed(1)
     assert home.file.read_text() == OTHER
+
+
+async def test_nothing_is_removed_from_a_file_with_nul_characters(connection: SSHConnection, home: Home) -> None:
+    old = home.write(b"x\0y\n" + LINE.encode() + b"\n")
+    with pytest.raises(AuthoriseRefused):
+        await remove(connection, PAIR.public)
+    assert home.file.read_bytes() == old
 
 
 async def test_removing_where_nothing_is_makes_nothing(connection: SSHConnection, home: Home) -> None:

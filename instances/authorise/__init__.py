@@ -1,0 +1,1 @@
+"""Placing public keys on instances, and taking them away again."""
