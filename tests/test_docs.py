@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 # Where reason codes are made; tests of these packages are elsewhere.
 MODULES_WITH_REASONS = ("instances/engine", "console/runs", "console/worker")
+# Theirs are no reasons of invocations, and stand in how-to/files.md.
+MODULES_ABOUT_FILES = {"files.py", "sftp.py"}
 CODE = re.compile(r"[a-z]+(_[a-z]+)*")
 # Only passed on inside the engine; ``verdict`` makes stopped_before_start or time_limit of it.
 NEVER_SHOWN = {"not_started"}
@@ -138,6 +140,8 @@ def reasons_of_errors(kind: type[EngineError] = EngineError) -> Iterator[str]:
 def reasons_in_code() -> Iterator[str]:
     for folder in MODULES_WITH_REASONS:
         for path in (ROOT / folder).rglob("*.py"):
+            if path.name in MODULES_ABOUT_FILES:
+                continue
             for node in ast.walk(ast.parse(path.read_text())):
                 yield from (text for text in reasons_at(node) if CODE.fullmatch(text))
 

@@ -24,7 +24,8 @@ EngineError                    reason
 ├── ChannelRefused             channel_refused       the start was not sent
 ├── StartRefused               bootstrap             the start was sent and refused
 ├── CommandRefused             os_mismatch, …        nothing was sent
-└── AuthoriseRefused           symlink, …            authorized_keys is as it was
+├── AuthoriseRefused           symlink, …            authorized_keys is as it was
+└── FileRefused                exists, …             the file at the target path is as it was
 
 ``ConnectError.hop`` is set where a jump host, not the instance itself, could not be reached, and ``hop_error`` is then
 the error as the jump host itself has it.
@@ -237,6 +238,14 @@ class CommandRefused(EngineError):
 
 class AuthoriseRefused(EngineError):
     """The key could not be placed or taken away; authorized_keys is as it was."""
+
+    def __init__(self, message: str = "", *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class FileRefused(EngineError):
+    """The file could not be sent or fetched; what was at the target path is as it was."""
 
     def __init__(self, message: str = "", *, reason: str) -> None:
         super().__init__(message)

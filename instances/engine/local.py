@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import cast
 
 from instances.engine.errors import ConnectionLost, StartRefused
-from instances.engine.transport import Connection, Exit, Process
+from instances.engine.sftp import no_sftp
+from instances.engine.transport import Connection, Exit, Files, Process
 from instances.engine.types import Sink, Stream, Target
 
 _STREAMS = {1: Stream.STDOUT, 2: Stream.STDERR}
@@ -63,6 +64,13 @@ class LocalConnection:
             raise StartRefused from None
         process.write(stdin)
         return process
+
+    async def files(self) -> Files:
+        """Refuse: files travel over SSH only.
+
+        Raises: FileRefused.
+        """
+        raise no_sftp()
 
     def close(self) -> None:
         """Start nothing more."""

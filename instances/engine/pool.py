@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from instances.engine.errors import ChannelRefused, ConnectError, ConnectionLost, ServerClosed
 from instances.engine.hops import places
-from instances.engine.transport import Connection, Process, Transport
+from instances.engine.transport import Connection, Files, Process, Transport
 from instances.engine.types import Sink, Target
 
 RETRY_WINDOW_S = 60.0
@@ -341,6 +341,13 @@ class _Lent:
                     raise
                 await self._move(is_full=False)
         return await self._current.connection.start(exec_request, stdin=stdin, sink=sink)
+
+    async def files(self) -> Files:
+        """Open the files of the machine on this connection.
+
+        Raises: as ``Connection.files``.
+        """
+        return await self._current.connection.files()
 
     def close(self) -> None:
         """Do not lend this connection to anybody else."""

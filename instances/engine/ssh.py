@@ -28,6 +28,7 @@ from instances.engine.errors import (
 from instances.engine.gather import Dialled
 from instances.engine.hops import Tunnelled, not_opened
 from instances.engine.host_trust import Expected, certified, plain
+from instances.engine.sftp import Sftp, no_sftp
 from instances.engine.ssh_keys import sign_in
 from instances.engine.transport import Connection, Exit, Process
 from instances.engine.types import HostKey, Sink, Stream, Target
@@ -186,6 +187,23 @@ class SSHConnection:
     def way_to(self, target: Target, connect_s: float) -> Tunnelled:
         """Return the way on to a target behind this machine; nothing is opened yet."""
         return Tunnelled(self._connection, target, connect_s)
+
+    async def files(self) -> Sftp:
+        """Start SFTP on a channel of its own.
+
+        Raises: FileRefused; ChannelRefused; ConnectionLost.
+        """
+        try:
+            async with asyncio.timeout(START_S):
+                # Names are bytes on the machine: as text some could not be spelled.
+                client = await self._connection.start_sftp_client(path_encoding=None)
+        except asyncssh.ChannelOpenError as error:
+            if error.code == asyncssh.OPEN_REQUEST_SESSION_FAILED:
+                raise no_sftp() from None
+            raise (ConnectionLost(is_sent=False) if self.is_closed else ChannelRefused()) from None
+        except (asyncssh.Error, OSError, TimeoutError):
+            raise (ConnectionLost(is_sent=False) if self.is_closed else no_sftp()) from None
+        return Sftp(client, asyncssh.SFTPError, asyncssh.SFTPAttrs(permissions=0o600))
 
     def close(self) -> None:
         """Say goodbye and close."""

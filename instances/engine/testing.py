@@ -8,8 +8,9 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 from instances.engine.errors import ConnectError, ConnectionLost
+from instances.engine.sftp import no_sftp
 from instances.engine.stop import Row
-from instances.engine.transport import Connection, Exit, Process
+from instances.engine.transport import Connection, Exit, Files, Process
 from instances.engine.types import Sink, Stream, Target
 
 
@@ -160,6 +161,13 @@ class ScriptedConnection:
             self._processes.append(process)
             process.write(stdin)
         return process
+
+    async def files(self) -> Files:
+        """Refuse: files travel over SSH only.
+
+        Raises: FileRefused.
+        """
+        raise no_sftp()
 
     def close(self) -> None:
         """Break the line for everything on it; what runs goes on."""

@@ -74,6 +74,67 @@ class Process(ABC):
         """Give up the channel; what runs on the machine may go on."""
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What is at a path; ``mode`` without the kind of the file."""
+
+    is_file: bool
+    size: int
+    mode: int
+    uid: int
+    gid: int
+
+
+class OpenFile(Protocol):
+    """An open file on a machine. All raise FileRefused or ConnectionLost."""
+
+    async def read(self, size: int, offset: int) -> bytes:
+        """Return up to ``size`` bytes; none at the end."""
+
+    async def write(self, data: bytes, offset: int) -> None:
+        """Write all of it."""
+
+    async def sync(self) -> None:
+        """Have it written to the disk, where the server can do that."""
+
+    async def owner(self) -> tuple[int, int]:
+        """Return the numbers of its user and group."""
+
+    async def set_owner(self, uid: int, gid: int) -> None:
+        """Change its user and group."""
+
+    async def set_mode(self, mode: int) -> None:
+        """Change its mode."""
+
+    async def close(self) -> None:
+        """Close it."""
+
+
+class Files(Protocol):
+    """The files of one machine, by paths in bytes from home. All raise FileRefused or ConnectionLost."""
+
+    async def look(self, path: bytes, *, follow: bool) -> Seen | None:
+        """Say what is there; None for nothing. ``follow``: of a symbolic link, what it leads to."""
+
+    async def create(self, path: bytes) -> OpenFile:
+        """Open a new file for writing, mode 0600; what is there already refuses it."""
+
+    async def open(self, path: bytes) -> OpenFile:
+        """Open a file for reading."""
+
+    async def rename(self, old: bytes, new: bytes, *, replace: bool) -> None:
+        """Rename in one step; without ``replace`` only if nothing has the new name."""
+
+    async def remove(self, path: bytes) -> None:
+        """Remove a file."""
+
+    async def is_full(self, path: bytes) -> bool:
+        """Say whether the disk of this path has no room left, as far as the server tells."""
+
+    def close(self) -> None:
+        """Give up the channel."""
+
+
 class Connection(Protocol):
     """An open way to one machine, on which several processes can run at once."""
 
@@ -89,6 +150,12 @@ class Connection(Protocol):
         """Start a shell command line; its stdin begins with ``stdin`` and stays open.
 
         Raises: ChannelRefused; StartRefused; ConnectionLost, whose ``is_sent`` tells whether the request may have left.
+        """
+
+    async def files(self) -> Files:
+        """Open the machine's files.
+
+        Raises: FileRefused where it serves none; ChannelRefused; ConnectionLost.
         """
 
     def close(self) -> None:
