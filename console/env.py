@@ -24,7 +24,10 @@ LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 
 @dataclass(frozen=True)
 class Env:
-    """What was read. Units: ``output_cap`` and ``retention_bytes`` are bytes, ``retention_days`` days."""
+    """What was read.
+
+    Units: ``output_cap``, ``file_limit`` and ``retention_bytes`` are bytes, ``retention_days`` days.
+    """
 
     data: Path
     url: str
@@ -34,6 +37,7 @@ class Env:
     admin_password: str
     allow_localhost: bool
     output_cap: int
+    file_limit: int
     retention_days: int
     retention_bytes: int
     denied_networks: tuple[str, ...]
@@ -63,6 +67,7 @@ def read() -> Env:
         admin_password=env.str("MUSTER_ADMIN_PASSWORD", ""),
         allow_localhost=_yes_or_no(env, "MUSTER_ALLOW_LOCALHOST"),
         output_cap=_number(env, "MUSTER_OUTPUT_CAP", 64 * 1024 * 1024, least=LEAST_OUTPUT_CAP),
+        file_limit=_number(env, "MUSTER_FILE_LIMIT", 1024**3, least=1),
         retention_days=_number(env, "MUSTER_RETENTION_DAYS", 90, most=RETENTION_DAYS_LIMIT),
         retention_bytes=_number(env, "MUSTER_RETENTION_BYTES", 10 * 1024**3),
         denied_networks=_networks(env.list("MUSTER_DENIED_NETWORKS", default=["169.254.0.0/16", "fe80::/10"])),

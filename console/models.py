@@ -1,7 +1,20 @@
 """Gathers the app's models for Django; each belongs to the package that owns it."""
 
 from console.members.models import SignInLink, User
-from console.runs.models import Invocation, Output, Run, RunSecrets, WorkerLease
+from console.runs.models import Invocation, Output, PromptedPassword, Run, RunSecrets, WorkerLease
 from console.saved_commands.models import SavedCommand
+from console.transfers.models import Delivery, Transfer
 
-__all__ = ["Invocation", "Output", "Run", "RunSecrets", "SavedCommand", "SignInLink", "User", "WorkerLease"]
+__all__ = [
+    "Delivery",
+    "Invocation",
+    "Output",
+    "PromptedPassword",
+    "Run",
+    "RunSecrets",
+    "SavedCommand",
+    "SignInLink",
+    "Transfer",
+    "User",
+    "WorkerLease",
+]

@@ -16,6 +16,7 @@ from console.runs.invoke import Work, finish_unstarted, invoke
 from console.runs.journal import Journal
 from console.runs.prompts import Prompts
 from console.worker import aftercare, checks, preparation, upkeep
+from console.worker.deliveries import Deliveries
 from console.worker.learnt import Learnt
 from console.worker.placements import Placements
 from console.worker.preparation import Order, Refusal
@@ -56,6 +57,7 @@ class Worker:
         self._bell = bus.Bell(bus.WORKER, self.id.hex, self._database)
         self._learnt = Learnt()
         self._placements = Placements(self._pool, self._in_database)
+        self._deliveries = Deliveries(self._pool, self._in_database)
         self._stops: dict[int, StopSignal] = {}
         self._journals: dict[int, Journal] = {}
         self._draining = asyncio.Event()
@@ -188,6 +190,7 @@ class Worker:
                 if self._run_id is None:
                     await checks.start_checks(side, self._pool, self._in_database)
                     await self._placements.start(side)
+                    await self._deliveries.start(side)
                     await aftercare.start_rechecks(side, self._pool, self._in_database, self.id)
                 await bell.changed(within_s=LOOK_AGAIN_S)
 

@@ -135,6 +135,15 @@ make-key-pair         POST  sign-in    sign-in  403       403        403     403
 public-key            GET   sign-in    sign-in  403       403        403     403     403       200
 public-key            POST  sign-in    sign-in  405       405        405     405     405       405
 
+send-file             GET   sign-in    sign-in  403       200        200     403     200       200
+send-file             POST  sign-in    sign-in  403       422        >!      403     >!        >!     transfer
+fetch-file            GET   sign-in    sign-in  403       200        200     403     200       200
+fetch-file            POST  sign-in    sign-in  403       422        >!      403     >!        >!     transfer
+transfer              GET   sign-in    sign-in  403       404        200     403     200       200
+transfer              POST  sign-in    sign-in  405       405        405     405     405       405
+fetched-file          GET   sign-in    sign-in  403       404        200     403     200       200
+fetched-file          POST  sign-in    sign-in  405       405        405     405     405       405
+
 host-keys             GET   sign-in    sign-in  403       200        200     403     403       200
 host-keys             POST  sign-in    sign-in  405       405        405     405     405       405
 trust-host-keys       GET   sign-in    sign-in  405       405        405     405     405       405
@@ -186,6 +195,8 @@ AUDIT = {
     "authorise": "authorise_key",
     "take-away-key": "take_key_away",
     "make-key-pair": "add_credential",
+    "send-file": "send_file",
+    "fetch-file": "fetch_file",
     "trust-host-keys": "trust_host_key",
     "forget-host-key": "forget_host_key",
     "import-known-hosts": "import_known_hosts",

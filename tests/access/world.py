@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.apps import apps
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
@@ -16,6 +17,8 @@ from console.members.models import User
 from console.runs.models import Invocation, Output, OutputKind, Run
 from console.runs.status import Status
 from console.saved_commands.models import SavedCommand
+from console.transfers import store
+from console.transfers.models import Delivery, Transfer
 from instances.access.models import Group, Role
 from instances.audit.models import AuditEntry
 from instances.authorise.forms import AuthoriseForm, TakeAwayForm
@@ -62,7 +65,14 @@ def build() -> World:
     revoked = factories.RevokedKeyFactory(comment=f"{SECRET}-revoked", group=group)
     authorisation = Authorisation.objects.create(action="place", credential=credential, credential_name=credential.name)
     Placement.objects.create(authorisation=authorisation, instance=instance, instance_name=instance.name)
+    transfer = Transfer.objects.create(direction="fetch", path=f"/{SECRET}-command", actor=administrator)
+    name, size = store.keep([OUTPUT], limit_bytes=1000)
+    delivery = Delivery.objects.create(
+        transfer=transfer, instance=instance, instance_name=instance.name, stored=name, size=size, state="succeeded"
+    )
     ids = {
+        "transfer_id": transfer.pk,
+        "delivery_id": delivery.pk,
         "authorisation_id": authorisation.pk,
         "run_id": run.pk,
         "ordinal": 0,
@@ -201,6 +211,14 @@ _FORMS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "revoked-keys": lambda ids: {"line": _NEW_KEY, "group": ids["group_id"]},
     "authorise": lambda ids: press(AuthoriseForm, ids),
     "take-away-key": lambda ids: press(TakeAwayForm, ids),
+    "send-file": lambda ids: {
+        "ids": ids["instance_id"],
+        "path": "/tmp/x",
+        "overwrite": "refuse",
+        "file": SimpleUploadedFile("x", b"x"),
+        "do": "press",
+    },
+    "fetch-file": lambda ids: {"ids": ids["instance_id"], "path": "/tmp/x", "do": "press"},
     "make-key-pair": lambda ids: {"name": "new", "user_name": "deploy"},
 }
 _NEW_KEY = HostKey("ssh-ed25519", factories.host_key_data(3_000_000)).line

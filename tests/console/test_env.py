@@ -12,6 +12,7 @@ from tests.support.console import ROOT
     ("name", "value", "field", "expected"),
     [
         ("MUSTER_OUTPUT_CAP", "1048576", "output_cap", 1024 * 1024),
+        ("MUSTER_FILE_LIMIT", "1000", "file_limit", 1000),
         ("MUSTER_RETENTION_DAYS", "0", "retention_days", 0),
         ("MUSTER_WORKERS", "3", "workers", 3),
         ("MUSTER_ALLOW_LOCALHOST", "1", "allow_localhost", True),
@@ -32,6 +33,7 @@ def test_a_setting_is_read(name, value, field, expected, monkeypatch):
     [
         ("MUSTER_OUTPUT_CAP", "64 MiB"),
         ("MUSTER_OUTPUT_CAP", "1000"),
+        ("MUSTER_FILE_LIMIT", "0"),
         ("MUSTER_RETENTION_DAYS", "-1"),
         ("MUSTER_RETENTION_DAYS", "36501"),
         ("MUSTER_RETENTION_BYTES", "all"),
