@@ -95,7 +95,9 @@ def test_sources_that_could_end_the_option_are_refused(sources: str) -> None:
         line_of(PAIR.public, sources=sources)
 
 
-@pytest.mark.parametrize("key", ["", "ssh-ed25519", "ssh-ed25519 !!!", f"ssh-rsa {BLOB}"])
+@pytest.mark.parametrize(
+    "key", ["", "ssh-ed25519", "ssh-ed25519 !!!", f"ssh-rsa {BLOB}"], ids=["none", "kind", "noise", "kinds differ"]
+)
 def test_what_is_no_public_key_makes_no_line(key: str) -> None:
     with pytest.raises(ValueError, match="key"):
         line_of(key)
