@@ -1,12 +1,9 @@
 """Translates requests about runs into service calls and pages."""
 
-import functools
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.core.handlers.asgi import ASGIRequest
 from django.core.paginator import Paginator
 from django.http import HttpResponse, HttpResponseBase, QueryDict, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -23,6 +20,7 @@ from console.runs.ranges import Unsatisfiable, parse_range
 from console.runs.targets import Targets, targets_of
 from console.saved_commands import services as saved_commands
 from console.saved_commands.models import SavedCommand
+from console.streaming import streamed
 from instances.access import rules
 from instances.access.requests import SignedInRequest
 from instances.inventory.details import details_of
@@ -236,7 +234,7 @@ def download(request: SignedInRequest, run_id: int, ordinal: int) -> HttpRespons
     except output.OutputRemoved:
         return _removed(request, invocation)
     answer = StreamingHttpResponse(
-        _row_by_row(body) if isinstance(request, ASGIRequest) else body,
+        streamed(request, body),
         status=206 if part else 200,
         content_type="text/plain; charset=utf-8",
         headers=_download_headers(invocation, start, stop),
@@ -244,17 +242,6 @@ def download(request: SignedInRequest, run_id: int, ordinal: int) -> HttpRespons
     if part:
         answer["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
     return answer
-
-
-async def _row_by_row(body: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield what the iterator does, read in the request's thread.
-
-    Django would first make a list of it, the whole output in memory
-    (https://docs.djangoproject.com/en/5.2/ref/request-response/#streaminghttpresponse-objects).
-    """
-    following = sync_to_async(functools.partial(next, body, None))
-    while (piece := await following()) is not None:
-        yield piece
 
 
 def _removed(request: SignedInRequest, invocation: Invocation) -> HttpResponse:

@@ -1,12 +1,13 @@
 """Owns the files of transfers in the data folder; their names are made here and say nothing."""
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from django.conf import settings
 
 NAME = "files"
+PIECE_BYTES = 256 * 1024
 
 
 def folder() -> Path:
@@ -45,6 +46,13 @@ def keep(pieces: Iterable[bytes], *, limit_bytes: int) -> tuple[str, int]:
         path.unlink(missing_ok=True)
         raise
     return name, size
+
+
+def pieces(name: str) -> Iterator[bytes]:
+    """Yield a stored file; it is opened with the first piece and closed with the last. Raises: FileNotFoundError."""
+    with path_of(name).open("rb") as file:
+        while piece := file.read(PIECE_BYTES):
+            yield piece
 
 
 def remove(names: Iterable[str]) -> None:

@@ -4,11 +4,12 @@ import re
 
 from django.core.paginator import Paginator
 from django.db.models import Count
-from django.http import FileResponse, HttpResponse
+from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
+from console.streaming import streamed
 from console.transfers import services, store
 from console.transfers.forms import FetchFileForm, SendFileForm
 from console.transfers.models import OPEN_STATES, Transfer
@@ -56,9 +57,18 @@ def fetched(request: SignedInRequest, delivery_id: int) -> HttpResponseBase:
     rows = services.visible_deliveries(request.user).select_related("transfer").exclude(stored="")
     row = get_object_or_404(rows, pk=delivery_id)
     name = re.sub(r"[^\w.@-]+", "_", f"{row.instance_name}-{row.transfer.path.rpartition('/')[2]}")
+    try:
+        size = store.path_of(row.stored).stat().st_size
+    except FileNotFoundError:
+        raise Http404("The file is gone from the data folder.") from None
     # Never drawn as a page of this site, whatever it is.
-    return FileResponse(
-        store.path_of(row.stored).open("rb"), as_attachment=True, filename=name, content_type="application/octet-stream"
+    return StreamingHttpResponse(
+        streamed(request, store.pieces(row.stored)),
+        content_type="application/octet-stream",
+        headers={
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "Content-Length": str(size),
+        },
     )
 
 

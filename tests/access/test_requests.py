@@ -108,6 +108,7 @@ def check(response):
 @pytest.mark.parametrize(("name", "method"), sorted(EXPECTED))
 def test_every_url_answers_with_the_headers(name, method, world, admin):
     path = worlds.path_of(name, world)
+    worlds.prepare(name, world)
     response = admin.get(path) if method == "GET" else admin.post(path, worlds.form_of(name, world))
     check(response)
 
@@ -213,6 +214,7 @@ REDIRECTS = sorted(
 
 @pytest.mark.parametrize("name", REDIRECTS)
 def test_no_form_leads_to_another_site(name, world):
+    worlds.prepare(name, world)
     form = worlds.form_of(name, world)
     own = location("admin", name, world, form)
     for wanted in (*ELSEWHERE, *NO_PATHS):

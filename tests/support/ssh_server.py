@@ -235,7 +235,9 @@ async def _bootstrap(process: asyncssh.SSHServerProcess[bytes], command: str) ->
     rest = await process.stdin.read()
     process.stdout.write(nonce + b" ok\n")
     process.stderr.write(nonce + b"\n")
-    return Asked(process, command.rpartition(" ")[2], rest.removesuffix(nonce).split(b"\n", 4)[-1], nonce)
+    # One line more for a POSIX machine: what sets its variables.
+    lines = 4 if "EncodedCommand" in command else 5
+    return Asked(process, command.rpartition(" ")[2], rest.removesuffix(nonce).split(b"\n", lines)[-1], nonce)
 
 
 async def _really_run(process: asyncssh.SSHServerProcess[bytes], command: str) -> None:

@@ -4,6 +4,7 @@ from django.utils import timezone
 from console.runs import queue, run_secrets, services
 from console.runs.journal import Journal
 from console.runs.models import Run, RunSecrets
+from console.runs.prompts import Prompts
 from console.runs.services import RunError
 from console.runs.status import Status
 from console.worker import preparation, writer
@@ -30,7 +31,7 @@ def test_what_surrounds_a_command_reaches_the_engine():
         script_name="deploy.sh",
     )
     _, claim = claimed(run)
-    (order,) = preparation.prepare([claim])
+    (order,) = preparation.prepare([claim], Prompts())
     assert isinstance(order, Order)
     assert (order.command.run_as, order.command.arguments) == ("app", ("a", "b\n"))
     assert order.command.environment == (("A", "1"), ("TOKEN", SECRET))
@@ -72,7 +73,7 @@ def test_a_secret_that_does_not_open_any_more_is_a_refusal():
     run = send(secrets=(("TOKEN", SECRET),))
     RunSecrets.objects.update(sealed=b"x" * 40)
     _, claim = claimed(run)
-    (refusal,) = preparation.prepare([claim])
+    (refusal,) = preparation.prepare([claim], Prompts())
     assert refusal == preparation.SECRETS_UNREADABLE
 
 
