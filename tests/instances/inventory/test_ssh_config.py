@@ -59,7 +59,7 @@ Host *
 
 
 def of_ssh(config: str, host: str, folder: Path) -> dict[str, str] | None:
-    """What ``ssh -G`` prints, None for a way through the host itself, which it refuses; the system's own configuration is not read with -F."""
+    """What ``ssh -G`` prints, None for a way through the host itself; the system's own configuration is not read."""
     path = folder / "config"
     path.write_text(config)
     if shutil.which("ssh") is None:
