@@ -32,7 +32,7 @@ from instances.inventory.models import Instance
 row = Instance.objects.get(name="{name}")
 place = Address("{address}", {port})
 changed = services.change_instance(User.objects.get(username="manager"), instance=row, address=place, name=row.name,
-    group=row.group, credential=row.credential, os=row.os, tags={{}})
+    group=row.group, credential=row.credential, os=row.os, tags={{}}, jump=row.jump)
 print(changed.has_moved, changed.instance.credential)
 """
 GIVE_GROUP = """
