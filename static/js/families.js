@@ -6,8 +6,8 @@ const TYPES = {posix: ["shell"], windows: ["powershell", "bat"]};
 
 let editor = null;
 
-/** Put an editor over the Windows section's text area, if it has none yet. */
-export function enhanceWindows(form, nonce) {
+// An editor over the Windows section's text area, once that is shown.
+function enhance(form, nonce) {
   const textarea = find("textarea[data-windows-editor]", form);
   if (!textarea || textarea.hidden) return;
   const describedBy = textarea.getAttribute("aria-describedby") ?? "";
@@ -33,10 +33,11 @@ export function useForWindows(form, type, text) {
  * Show a section per family that is selected. Returns whether the command type changed to one they take, which only
  * happens while nothing is written: a command never becomes one of another type, and the page says who is skipped.
  */
-export function showFamilies(form, {posix, windows}) {
+export function showFamilies(form, {posix, windows}, nonce) {
   const isMixed = posix > 0 && windows > 0;
   form.elements.split.value = isMixed ? "1" : "";
   for (const section of findAll("[data-family]", form)) section.hidden = !isMixed;
+  if (isMixed) enhance(form, nonce);
   for (const place of findAll("[data-family-count]", form)) {
     place.textContent = {posix, windows}[place.dataset.familyCount].toLocaleString("en");
   }

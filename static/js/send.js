@@ -1,6 +1,6 @@
 // The Send Command dialog: opened over the list, filled from the selection, a row, an address or a former run.
 import {find, instances, isPlainClick, onAct, onContent, tabStore} from "./dom.js";
-import {enhanceWindows, showFamilies, useForWindows, windowsTypeChanged} from "./families.js";
+import {showFamilies, useForWindows, windowsTypeChanged} from "./families.js";
 import {keepScriptName, nameScript, startScriptFile} from "./script-file.js";
 import {count, selected} from "./selection.js";
 
@@ -44,6 +44,7 @@ export function startSend() {
     if (target.name === "windows_type") windowsTypeChanged(form());
     if (target.matches("[data-saved]")) useSaved(target);
     if (target.name === "address") nameButton();
+    if (target.name.startsWith("leave_out_")) nameButton(goingTo());
   });
   document.addEventListener("htmx:config:request", beforeSending);
   document.addEventListener("htmx:before:request", ({target}) => target === form() && setBusy(true));
@@ -124,13 +125,21 @@ function prepare(event) {
   if (Number(shown)) familiesKnown({posix: Number(posix), windows: Number(windows)});
   const elements = form().elements;
   if (elements.by_query.value) elements.expected_count.value = shown;
-  nameButton(Number(shown));
+  nameButton(goingTo());
+}
+
+// What the server said the targets come to, without the family that is left out.
+function goingTo() {
+  const {count: shown = 0, posix = 0, windows = 0} = find("[data-count]", find("#send-targets"))?.dataset ?? {};
+  const {split, leave_out_posix, leave_out_windows} = form().elements;
+  if (!split.value) return Number(shown);
+  return (leave_out_posix.checked ? 0 : Number(posix)) + (leave_out_windows.checked ? 0 : Number(windows));
 }
 
 function familiesKnown(numbers) {
   const {elements} = form();
   const [type, text] = [elements.command_type.value, elements.command.value];
-  if (!showFamilies(form(), numbers)) return;
+  if (!showFamilies(form(), numbers, find("link[nonce]")?.nonce)) return;
   // What was written for Windows belongs into its section now.
   if (text.trim() && useForWindows(form(), type, text)) editor?.setValue("");
   typeChanged();
@@ -144,7 +153,6 @@ function enhance(textarea, event) {
     language: form().elements.command_type.value,
     describedBy: textarea.getAttribute("aria-describedby") ?? "",
   });
-  enhanceWindows(form(), find("link[nonce]")?.nonce);
   if (dialog()) dialog().onclose = () => opener?.isConnected && opener.focus();
   const isAlone = !dialog();
   if (isAlone || (dialog().open && event)) editor.focus();
