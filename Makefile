@@ -26,7 +26,7 @@ tools:
 test: $(VENV)/.installed-dev tools
 	node --test tests/js/
 	$(BIN)/python -m pytest -q -n 2 -m "not slow"
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "slow and not browser"
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile -m "slow and not browser"
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m browser
 
 check: $(VENV)/.installed-dev

@@ -1,6 +1,7 @@
 """A password entered for one run, through a whole console and a real server that takes nothing else."""
 
 import base64
+import itertools
 import os
 import pty
 import sys
@@ -18,6 +19,7 @@ from tests.support.visitor import Records, Visitor
 
 pytestmark = [pytest.mark.slow, pytest.mark.sshd]
 CANARY = "canary 77b2 + entered/once"
+_nets = itertools.count(1)
 FORMS = [
     CANARY,
     urllib.parse.quote(CANARY),
@@ -32,7 +34,7 @@ from instances.host_keys import services as host_keys
 from instances.inventory.models import Instance
 admin = User.objects.get(username="admin")
 for number in range(1, 4):
-    one = Instance.objects.create(name=f"bare-{{number}}", address=f"127.7.0.{{number}}", port={port})
+    one = Instance.objects.create(name=f"bare-{net}-{{number}}", address=f"127.7.{net}.{{number}}", port={port})
     row = host_keys.note_presented(one, HostKey.parse({host_key!r}))
     host_keys.trust(admin, host_keys=[row])
     print(one.pk)
@@ -52,15 +54,26 @@ def sshd() -> Iterator[Sshd]:
         yield server
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def console() -> Iterator[Console]:
     with running_console() as running:
         yield running
 
 
 @pytest.fixture
-def ids(console: Console, sshd: Sshd) -> list[int]:
-    script = SEED.format(port=sshd.port, host_key=sshd.host_key.line)
+def net() -> int:
+    """What names the instances of one test."""
+    return next(_nets)
+
+
+@pytest.fixture
+def ids(console: Console, sshd: Sshd, net: int) -> list[int]:
+    return seeded(console, sshd, net)
+
+
+def seeded(console: Console, sshd: Sshd, net: int) -> list[int]:
+    """Three instances without a credential, whose host key is trusted."""
+    script = SEED.format(port=sshd.port, host_key=sshd.host_key.line, net=net)
     return [int(word) for word in console.manage("shell", "-v", "0", "-c", script).split()]
 
 
@@ -126,15 +139,20 @@ def test_remembered_it_becomes_a_credential(console, sshd, someone, ids):
     assert found_in(console) == []
 
 
-@pytest.mark.parametrize("has_console", [True, False], ids=["with a console", "alone"])
-def test_a_shell_asks_on_the_terminal(console, sshd, someone, ids, has_console):
-    if not has_console:
+def test_a_shell_asks_on_the_terminal(console, sshd, someone, ids, net):
+    asked_in_a_shell(console, someone, net)
+
+
+def test_a_shell_that_becomes_the_worker_asks_too(sshd, someone, net):
+    with running_console() as console:
+        seeded(console, sshd, net)
         console.stop()
-    told, status = on_a_terminal(
-        console,
-        ["run", "--on", "bare-1", "--on", "bare-2", "id -un"],
-        [("User name: ", someone), ("assword: ", CANARY)],
-    )
+        asked_in_a_shell(console, someone, net)
+
+
+def asked_in_a_shell(console: Console, someone: str, net: int) -> None:
+    arguments = ["run", "--on", f"bare-{net}-1", "--on", f"bare-{net}-2", "id -un"]
+    told, status = on_a_terminal(console, arguments, [("User name: ", someone), ("assword: ", CANARY)])
     assert status == 0, told
     assert told.count(someone) >= 2
     assert CANARY not in told
