@@ -57,7 +57,9 @@ def test_the_exit_line_is_taken_out_in_any_chunking(output: bytes, late: bytes, 
     sink = Recorder()
     header = Header(NONCE, sink, has_exit_line=True)
     line = b"\0%b exit %d\n" % (NONCE, code)
-    output = output.replace(b"\0" + NONCE, b"")
+    # Nothing that runs there knows the nonce. What is taken out can leave another one behind.
+    while b"\0" + NONCE in output:
+        output = output.replace(b"\0" + NONCE, b"")
     for piece in pieces_of(NONCE + b" 5 6\n" + NONCE + b" ok\n" + output + line + late, cuts):
         header.write(Stream.STDOUT, piece)
     assert (bytes(sink.stdout), header.exit_code) == (output + late, code)
