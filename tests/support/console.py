@@ -1,6 +1,9 @@
 """A whole console for tests: ``manage.py serve`` in a process of its own, on a free port and a new data folder."""
 
+import atexit
+import functools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -60,6 +63,19 @@ class Console:
         return self.log.read_text(errors="replace")
 
 
+@functools.cache
+def _migrated() -> Path:
+    """A data folder with nothing but an empty database as ``serve`` makes it; removed with this process."""
+    folder = Path(tempfile.mkdtemp(prefix="muster-migrated-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    environment = {**os.environ, "MUSTER_DATA": str(folder / "data"), "DJANGO_SETTINGS_MODULE": "console.settings"}
+    subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=environment, check=True)
+    for path in (folder / "data").iterdir():
+        if path.name != "muster.sqlite3":
+            path.unlink()
+    return folder / "data"
+
+
 @contextmanager
 def running_console(**environment: str) -> Iterator[Console]:
     """Start a console for the block: one worker, loopback allowed, administrator ``admin`` with ``PASSWORD``."""
@@ -83,6 +99,9 @@ def start_console(folder: Path, *arguments: str, **environment: str) -> Console:
         "DJANGO_SETTINGS_MODULE": "console.settings",
         **environment,
     }
+    if not arguments and not (folder / "data").exists():
+        # Two dozen consoles start in the tests; those of the demo make everything themselves, the others are spared it.
+        shutil.copytree(_migrated(), folder / "data")
     log = folder / "serve.log"
     # A console started before on the same folder has said so too.
     said_before = len(log.read_text(errors="replace")) if log.exists() else 0
