@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.support.console import ROOT, Console, start_console
 from tests.support.sshd import marked_by
+from tests.support.until import until
 
 
 class Part:
@@ -40,10 +41,19 @@ class Part:
         self.process.kill()
         self.process.wait(10)
 
+    def _hears_term(self) -> bool:
+        try:
+            status = Path(f"/proc/{self.process.pid}/status").read_text()
+        except OSError:
+            return False
+        caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+        return bool(caught >> (signal.SIGTERM - 1) & 1)
+
     def end(self) -> int:
-        """Ask it to end in order."""
+        """Ask it to end in order, once it can hear that: one that still starts would just die."""
         if self.is_alive:
             self.process.send_signal(signal.SIGCONT)
+            until(lambda: not self.is_alive or self._hears_term(), 30)
             self.process.terminate()
         return self.process.wait(90)
 
