@@ -12,6 +12,7 @@ from console.transfers.services import LEFT_OUT, refusal
 from instances.credentials.services import credential_for, is_suspended
 from instances.engine.files import Overwrite, Wanted
 from instances.engine.types import Target
+from instances.inventory.jumps import blocked
 from instances.inventory.targets import target_of
 
 # Renewed every few seconds while bytes move; a delivery whose worker died is taken again.
@@ -89,6 +90,9 @@ def _order(row: Delivery) -> Order | None:
     credential = credential_for(instance)
     if credential is not None and is_suspended(credential, instance):
         fail(row.pk, "credential_suspended", SUSPENDED)
+        return None
+    if why := blocked([instance]).get(instance.pk):
+        fail(row.pk, why.reason, why.cause)
         return None
     return Order(
         delivery_id=row.pk,

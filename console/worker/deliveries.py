@@ -92,5 +92,5 @@ class Deliveries:
 def _note(order: Order, error: EngineError) -> None:
     if isinstance(error, ConnectError):
         learnt = Learnt()
-        learnt.note(order.instance_id, error, credential_id=order.credential_id)
+        learnt.note(order.instance_id, error, credential_id=order.credential_id, via=order.target.via)
         learnt.save()

@@ -16,6 +16,7 @@ from instances.credentials.models import Credential
 from instances.credentials.services import auth_of, credential_for
 from instances.credentials.vault import VaultError
 from instances.engine.types import Target
+from instances.inventory.jumps import blocked
 from instances.inventory.models import Instance
 from instances.inventory.targets import target_of
 
@@ -139,6 +140,9 @@ def _order(row: Placement) -> Order | None:
     found = part(wanted.requested_by, [instance], action=wanted.action, key=key, next_credential=wanted.next_credential)
     if found.excluded:
         fail(row.pk, found.excluded[0].reason, EXCLUDED[found.excluded[0].reason])
+        return None
+    if why := blocked([instance]).get(instance.pk):
+        fail(row.pk, why.reason, why.cause)
         return None
     today = target_of(instance)
     sign_in = found.candidates[0].sign_in

@@ -34,6 +34,11 @@ class Blocked:
     reason: str
     message: str
 
+    @property
+    def cause(self) -> str:
+        """The message without what it says about a command."""
+        return self.message.removesuffix(" The command did not run.")
+
 
 def usable(actor: "User") -> QuerySet[Instance]:
     """Return the instances the actor may have others reached through."""

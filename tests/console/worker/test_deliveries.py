@@ -24,6 +24,7 @@ from instances.credentials import services as credentials
 from instances.engine.pool import Pool
 from instances.engine.ssh import SSHTransport
 from instances.host_keys import services as host_keys
+from instances.inventory.models import Instance
 from tests.support.factories import GroupFactory, InstanceFactory, UserFactory, allow_localhost
 from tests.support.sshd import ordinary_user, running_sshd
 
@@ -249,3 +250,15 @@ def test_a_large_upload_is_never_in_memory(client, administrator, settings, flee
     assert client.post(reverse("send-file"), form).status_code == 302
     work()
     assert (home / "big").stat().st_size == 8_000_000
+
+
+def test_behind_a_disabled_jump_host_nothing_is_sent(administrator, home, fleet):
+    jump, behind = fleet[:2]
+    Instance.objects.filter(pk=behind.pk).update(jump=jump)
+    Instance.objects.filter(pk=jump.pk).update(is_disabled=True)
+    transfer = send(administrator, [behind], home / "sent")
+    work()
+    (delivery,) = transfer.deliveries.all()
+    assert (delivery.state, delivery.reason) == ("failed", "instance_disabled")
+    assert delivery.message == f"Its jump host {jump.name} is disabled."
+    assert not (home / "sent").exists()
