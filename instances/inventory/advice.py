@@ -29,6 +29,12 @@ ADVICE: dict[str, str] = {
     "host_certificate": "Have the host authority issue a certificate that is valid now and names this address, or "
     "trust the machine's own key under Host keys.",
     "connection_lost": "The connection broke off. Check the network between the console and the instance.",
+    "cwd_missing": "Check the directory on the machine, and that the user who signs in, or the one to run as, may "
+    "enter it.",
+    "run_as_user_missing": "There is no such user on the machine: check the name.",
+    "run_as_denied": "Give the user who signs in a rule in sudoers for this user, with NOPASSWD.",
+    "sudo_missing": "Install sudo on the machine, or sign in as the user itself.",
+    "bootstrap": "Sign in by hand: the account may be allowed only one command, or have no /bin/sh.",
 }
 _OTHERWISE = "Check now once more; if it stays, look at the SSH server's log on the instance."
 

@@ -1,5 +1,7 @@
 """Every reason the engine gives has advice."""
 
+import pytest
+
 from instances.engine import errors
 from instances.inventory.advice import ADVICE, advice_for
 
@@ -11,6 +13,11 @@ def _reasons(error: type[errors.EngineError]) -> set[str]:
 
 def test_every_engine_reason_has_a_sentence() -> None:
     assert _reasons(errors.ConnectError) - set(ADVICE) == set()
+
+
+@pytest.mark.parametrize("reason", ["cwd_missing", "run_as_user_missing", "run_as_denied", "sudo_missing", "bootstrap"])
+def test_what_a_trial_command_meets_has_advice_of_its_own(reason: str) -> None:
+    assert reason in ADVICE
 
 
 def test_an_unknown_reason_still_gets_advice_and_none_gets_none() -> None:
