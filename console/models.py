@@ -2,7 +2,7 @@
 
 from console.members.models import SignInLink, User
 from console.runs.models import Invocation, Output, PromptedPassword, Run, RunSecrets, WorkerLease
-from console.saved_commands.models import SavedCommand
+from console.saved_commands.models import SavedCommand, SavedCommandVersion
 from console.transfers.models import Delivery, Transfer
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Run",
     "RunSecrets",
     "SavedCommand",
+    "SavedCommandVersion",
     "SignInLink",
     "Transfer",
     "User",

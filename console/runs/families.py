@@ -11,7 +11,7 @@ from console.members.models import User
 from console.runs import services
 from console.runs.models import CommandType, Run
 from console.runs.prompts import Prompt
-from console.runs.services import TAKES, Options, RunError
+from console.runs.services import TAKES, Options, Origin, RunError
 from instances.inventory.models import Instance
 
 # The second run's request key is the first one's with this: a double click makes neither twice, and
@@ -64,6 +64,7 @@ def send_to_families(
     request_key: str,
     prompt: Prompt | None = None,
     remember: bool = False,
+    origin: Origin | None = None,
 ) -> list[Run]:
     """Make a run for each family that is not left out, in one transaction.
 
@@ -90,6 +91,7 @@ def send_to_families(
                     options=options,
                     prompt=prompt,
                     remember=remember,
+                    origin=origin,
                 )
             except RunError as error:
                 raise RunError(

@@ -1,25 +1,26 @@
 """Owns reading the Send Command form: what is sent, to which instances, with which options."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from django import forms
 from django.conf import settings
-from django.db.models import QuerySet
 
 from console.members.models import User
 from console.runs import services
+from console.runs.choice import Choice, chosen, matching_instances
 from console.runs.families import Part, family_of
 from console.runs.models import CommandType
 from console.runs.prompts import Prompt
 from console.runs.script_files import read_script
 from console.runs.variables import Variables, parse_arguments, parse_variables, write_variables
+from console.saved_commands.models import SavedCommandVersion
+from console.saved_commands.services import versions_visible_to
 from instances.access import rules
-from instances.access.rules import Action, scope
+from instances.access.rules import Action
 from instances.credentials.models import Credential
-from instances.inventory import query as inventory_query
 from instances.inventory import services as inventory
 from instances.inventory.models import Instance
 
@@ -74,6 +75,8 @@ class SendForm(forms.Form):
         choices=[("", "Go on"), ("1", "Stop")], coerce=bool, empty_value=None, required=False
     )
     keep_name = forms.CharField(required=False, max_length=80)
+    # The version of a saved command that the form was filled from.
+    saved_version = forms.ModelChoiceField(SavedCommandVersion.objects.none(), required=False, widget=forms.HiddenInput)
     request_key = forms.CharField(max_length=64, widget=forms.HiddenInput, required=False)
     ids = forms.CharField(required=False, max_length=MAX_IDS_CHARACTERS, widget=forms.HiddenInput)
     query = forms.CharField(required=False, max_length=2000, widget=forms.HiddenInput)
@@ -100,6 +103,7 @@ class SendForm(forms.Form):
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.user = user
+        self.fields["saved_version"].queryset = versions_visible_to(user)  # type: ignore[attr-defined]
         if not rules.allowed(user, Action.MANAGE_CREDENTIALS):
             del self.fields["credential"], self.fields["remember"]
         if not self.is_bound:
@@ -219,9 +223,13 @@ class SendForm(forms.Form):
         if data["address"].strip():
             address, credential = data["address"].strip(), data.get("credential")
             return [inventory.adhoc_instance(self.user, address=address, credential=credential)]
-        if data["by_query"]:
-            return list(matching_instances(self.user, data).select_related("group"))
-        return instances_by_ids(self.user, data["ids"])
+        return chosen(self.user, Choice.of(data))
+
+    def origin(self) -> services.Origin:
+        """Return where the command and its instances come from."""
+        data = self.cleaned_data
+        choice = {"address": data["address"].strip()} if data["address"].strip() else Choice.of(data).as_json()
+        return services.Origin(choice=choice, saved_version=data.get("saved_version"))
 
 
 def _read(read: Callable[[Text], Result], given: Text) -> Result:
@@ -230,29 +238,3 @@ def _read(read: Callable[[Text], Result], given: Text) -> Result:
         return read(given)
     except ValueError as error:
         raise forms.ValidationError(str(error)) from None
-
-
-def matching_instances(user: User, data: Mapping[str, Any]) -> QuerySet[Instance]:
-    """Return the instances that match the form's query in its group, without its exceptions.
-
-    The group is the one the list showed, named in its address or chosen in the switch, which may have moved since.
-    """
-    found = inventory_query.matching(user, data.get("query") or "")
-    if group := data.get("group"):
-        found = found.filter(group__in=parse_ids(group))
-    return found.exclude(pk__in=parse_ids(data.get("except_ids") or ""))
-
-
-def instances_by_ids(user: User, ids: str) -> list[Instance]:
-    """Return the instances with these ids that the user may see, in the order given."""
-    wanted = parse_ids(ids)
-    found: dict[int, Instance] = {}
-    for start in range(0, len(wanted), 5000):
-        part = Instance.objects.filter(scope(user, Action.VIEW), pk__in=wanted[start : start + 5000])
-        found |= {instance.pk: instance for instance in part.select_related("group")}
-    return [found[pk] for pk in wanted if pk in found]
-
-
-def parse_ids(text: str) -> list[int]:
-    """Return the distinct numbers of a comma-separated list, in order; anything else in it is passed over."""
-    return list(dict.fromkeys(int(part) for part in text.split(",") if part.strip().isdecimal()))

@@ -55,6 +55,14 @@ class Run(models.Model):
     max_errors = models.PositiveIntegerField(null=True, blank=True)
     # Else it goes on beyond the output cap, and what is not kept is counted.
     stop_at_cap = models.BooleanField(default=False)
+    # The exact version of the saved command it was made from, and the values given for its parameters by name; of
+    # secret ones null.
+    saved_version = models.ForeignKey(
+        "SavedCommandVersion", null=True, blank=True, on_delete=models.SET_NULL, related_name="runs"
+    )
+    parameters = models.JSONField(default=dict, blank=True)
+    # How its instances were chosen, as console/runs/choice.py writes it; which they were is in its invocations.
+    choice = models.JSONField(default=dict, blank=True)
     # A password was entered for this run alone: the workers it was sealed to, and the user name given with it.
     prompt_holders = models.JSONField(default=list, blank=True)
     prompted_user_name = models.CharField(max_length=64, blank=True)

@@ -20,6 +20,7 @@ from console.runs.models import CommandType, Invocation, Recheck, Run
 from console.runs.prompts import Prompt
 from console.runs.status import ACTIVE, Status
 from console.runs.variables import Variables, VariablesRefused, check
+from console.saved_commands.models import SavedCommandVersion
 from instances.access import rules
 from instances.access.rules import Action
 from instances.audit.services import record
@@ -68,6 +69,19 @@ class Options:
     secrets: Variables = field(default=(), repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a command and its instances come from; kept with the run.
+
+    ``choice`` says how the instances were chosen, as ``Choice.as_json`` writes it. ``parameters`` are the values given
+    for the parameters of ``saved_version`` by name, of secret ones None.
+    """
+
+    choice: Mapping[str, object] = field(default_factory=dict)
+    saved_version: SavedCommandVersion | None = None
+    parameters: Mapping[str, str | None] = field(default_factory=dict)
+
+
 def send_command(
     actor: User,
     *,
@@ -79,6 +93,7 @@ def send_command(
     prompt: Prompt | None = None,
     prompt_keys: Mapping[uuid.UUID, bytes] | None = None,
     remember: bool = False,
+    origin: Origin | None = None,
 ) -> Run:
     """Make a run of a command on instances, in their order, and wake the workers once it is committed.
 
@@ -96,7 +111,7 @@ def send_command(
     _validate(command, instances, options)
     try:
         with transaction.atomic():
-            run = _create(actor, instances, command, request_key, options)
+            run = _create(actor, instances, command, request_key, options, origin or Origin())
             if prompt is not None and (lacking := credentials.without_credential(instances)):
                 _check_prompt(prompt, lacking)
                 if remember:
@@ -182,7 +197,9 @@ def _details(run: Run) -> dict[str, object]:
     return {name: value for name, value in details.items() if value}
 
 
-def _create(actor: User, instances: Sequence[Instance], command: str, request_key: str, options: Options) -> Run:
+def _create(
+    actor: User, instances: Sequence[Instance], command: str, request_key: str, options: Options, origin: Origin
+) -> Run:
     run = Run.objects.create(
         actor=actor,
         actor_name=actor.get_username(),
@@ -201,6 +218,9 @@ def _create(actor: User, instances: Sequence[Instance], command: str, request_ke
         arguments=list(options.arguments),
         environment=[list(pair) for pair in options.environment],
         secret_names=[name for name, _ in options.secrets],
+        choice=dict(origin.choice),
+        saved_version=origin.saved_version,
+        parameters=dict(origin.parameters),
         target_count=len(instances),
         revision=1,
     )

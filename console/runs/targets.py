@@ -6,8 +6,8 @@ from typing import Any
 
 from console.members.models import User
 from console.runs import services
+from console.runs.choice import matching_instances, parse_ids
 from console.runs.families import is_windows
-from console.runs.forms import matching_instances, parse_ids
 from console.runs.models import CommandType
 from instances.access.rules import Action, scope
 from instances.credentials.services import without_credential

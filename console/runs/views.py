@@ -5,6 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.paginator import Paginator
+from django.db.models import F
 from django.http import HttpResponse, HttpResponseBase, QueryDict, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -19,7 +20,6 @@ from console.runs.presentation import ALL, RunView, run_view, which_again
 from console.runs.ranges import Unsatisfiable, parse_range
 from console.runs.targets import Targets, targets_of
 from console.saved_commands import services as saved_commands
-from console.saved_commands.models import SavedCommand
 from console.streaming import streamed
 from instances.access import rules
 from instances.access.requests import SignedInRequest
@@ -94,6 +94,7 @@ def _send(form: SendForm) -> Run | None:
             options=form.options(),
             prompt=form.prompt(),
             remember=form.cleaned_data.get("remember", False),
+            origin=form.origin(),
         )
         saved_commands.keep_after_send(form.user, run=run, name=form.cleaned_data["keep_name"])
     except services.RunError as error:
@@ -119,6 +120,7 @@ def _send_to_families(form: SendForm) -> Run:
         request_key=key,
         prompt=form.prompt(),
         remember=form.cleaned_data.get("remember", False),
+        origin=form.origin(),
     )
     for run, kept_as in zip(runs, (name, name and f"{name[:70]} (Windows)"), strict=False):
         saved_commands.keep_after_send(form.user, run=run, name=kept_as)
@@ -141,8 +143,8 @@ def initial_from(request: SignedInRequest) -> dict[str, Any]:
         given = {name: request.GET.get(name, "") for name in ("query", "group", "except_ids")}
         initial |= {**given, "by_query": True}
     if saved := request.GET.get("saved"):
-        kept = get_object_or_404(SavedCommand, pk=saved)
-        initial |= {"command": kept.text, "command_type": kept.command_type}
+        versions = saved_commands.versions_visible_to(request.user)
+        initial |= saved_commands.as_initial(get_object_or_404(versions, saved_id=saved, pk=F("saved__latest")))
     if again := request.GET.get("again"):
         run = get_object_or_404(services.visible_runs(request.user), pk=again)
         initial |= history.as_initial(run, ids=which_again(request.user, run, request.GET.get("which", "all")))
@@ -160,7 +162,7 @@ def send_context(form: SendForm, selection: Mapping[str, Any] | None = None) -> 
         "form": form,
         "targets": targets,
         "interpreters": INTERPRETERS,
-        "saved": SavedCommand.objects.all()[:200],
+        "saved": saved_commands.visible(form.user)[:200],
         "limits": {"script_bytes": settings.MUSTER_SCRIPT_LIMIT_BYTES, "output_bytes": settings.ENV.output_cap},
     }
 

@@ -5,7 +5,6 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from console.saved_commands import services
-from console.saved_commands.models import SavedCommand
 from instances.access.requests import SignedInRequest
 from instances.access.rules import Action, require_anywhere
 
@@ -14,11 +13,11 @@ from instances.access.rules import Action, require_anywhere
 def saved_commands(request: SignedInRequest) -> HttpResponse:
     """Show the saved commands, each with a link to send it."""
     require_anywhere(request.user, Action.VIEW)
-    return render(request, "saved/list.html", {"saved": SavedCommand.objects.select_related("owner")})
+    return render(request, "saved/list.html", {"saved": services.visible(request.user)})
 
 
 @require_POST
 def delete_saved_command(request: SignedInRequest, saved_id: int) -> HttpResponse:
     """Remove a saved command."""
-    services.delete(request.user, saved=get_object_or_404(SavedCommand, pk=saved_id))
+    services.delete(request.user, saved=get_object_or_404(services.visible(request.user), pk=saved_id))
     return redirect("saved-commands")

@@ -16,7 +16,6 @@ from console.members import services as members
 from console.members.models import User
 from console.runs.models import Invocation, Output, OutputKind, Run
 from console.runs.status import Status
-from console.saved_commands.models import SavedCommand
 from console.transfers import store
 from console.transfers.models import Delivery, Transfer
 from instances.access.models import Group, Role
@@ -58,7 +57,7 @@ def build() -> World:
     administrator = factories.UserFactory(username=f"{SECRET}-administrator")
     run = runs.send(actor=administrator, instances=[instance], command=f"echo {SECRET}-command")
     _give_output(run.invocations.get())
-    saved = SavedCommand.objects.create(name=f"{SECRET}-saved", text="true", command_type="shell", owner=administrator)
+    saved = factories.saved_command(name=f"{SECRET}-saved", text="true", owner=administrator)
     member = factories.UserFactory(username=f"{SECRET}-member", role=Role.VIEWER)
     key = factories.HostKeyFactory(instance=instance, state=HostKeyState.UNKNOWN)
     authority = factories.HostAuthorityFactory(name=f"{SECRET}-authority", group=group)

@@ -11,6 +11,7 @@ import factory
 from django.utils import timezone
 
 from console.members.models import User
+from console.saved_commands.models import SavedCommand, SavedCommandVersion
 from instances.access.models import Grant, Group, Role
 from instances.credentials.models import Credential, CredentialKind, GroupCredential
 from instances.engine.types import HostKey as PublicKey
@@ -149,3 +150,19 @@ def fingerprint_of(data: bytes) -> str:
 def allow_localhost(settings: Any) -> None:
     """Let the console's own machine be an instance, for one test; ``settings`` is pytest-django's fixture."""
     settings.ENV = dataclasses.replace(settings.ENV, allow_localhost=True)
+
+
+def saved_command(*, name: str, text: str = "true", command_type: str = "shell", owner=None, **fields) -> SavedCommand:
+    """Keep a command with one version."""
+    saved = SavedCommand.objects.create(name=name, owner=owner, **fields)
+    add_version(saved, text=text, command_type=command_type)
+    return saved
+
+
+def add_version(saved: SavedCommand, *, text: str, command_type: str = "shell", **fields) -> SavedCommandVersion:
+    """Give a saved command its next version."""
+    texts = {"text": text} if command_type == "shell" else {"windows_text": text, "windows_type": command_type}
+    number = saved.versions.count() + 1
+    saved.latest = SavedCommandVersion.objects.create(saved=saved, number=number, **texts, **fields)
+    saved.save()
+    return saved.latest

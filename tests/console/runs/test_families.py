@@ -156,7 +156,7 @@ def test_the_form_begins_with_the_type_of_the_selected_family(client, operator, 
 
 
 def test_a_saved_command_keeps_its_type(client, operator, linux, windows):
-    saved = SavedCommand.objects.create(name="s", text="ver", command_type="bat")
+    saved = factories.saved_command(name="s", text="ver", command_type="bat")
     alone = client.get(reverse("send"), {"ids": str(linux.pk), "saved": saved.pk})
     assert 'name="command_type" value="bat" checked' in alone.content.decode()
     assert "Bat does not run on Linux" in alone.content.decode()
@@ -168,8 +168,11 @@ def test_a_saved_command_keeps_its_type(client, operator, linux, windows):
 def test_both_commands_are_kept_under_their_names(client, linux, windows):
     client.force_login(factories.UserFactory(role=Role.ADMINISTRATOR))
     client.post(reverse("send"), form_of(linux, windows, keep_name="names"))
-    kept = SavedCommand.objects.order_by("pk").values_list("name", "command_type")
-    assert list(kept) == [("names", "shell"), ("names (Windows)", "bat")]
+    kept = SavedCommand.objects.order_by("pk")
+    assert [(saved.name, saved.latest.command_type) for saved in kept] == [
+        ("names", "shell"),
+        ("names (Windows)", "bat"),
+    ]
 
 
 # ------------------------------------------------------------------ never to the other family
