@@ -43,6 +43,8 @@ class Env:
     denied_networks: tuple[str, ...]
     workers: int
     agent_socket: str
+    email_url: str
+    email_from: str
 
 
 def default_workers() -> int:
@@ -73,7 +75,14 @@ def read() -> Env:
         denied_networks=_networks(env.list("MUSTER_DENIED_NETWORKS", default=["169.254.0.0/16", "fe80::/10"])),
         workers=_number(env, "MUSTER_WORKERS", default_workers(), least=1),
         agent_socket=env.str("MUSTER_AGENT_SOCKET", ""),
+        email_url=_email_url(env),
+        email_from=env.str("MUSTER_EMAIL_FROM", "muster@localhost"),
     )
+
+
+def email_settings(url: str) -> dict[str, object]:
+    """Return Django's EMAIL_* settings for an address such as ``smtp+tls://user:password@host:587``."""
+    return dict(environ.Env.email_url_config(url)) if url else {}
 
 
 def secret(path: Path) -> str:
@@ -112,6 +121,18 @@ def _number(env: environ.Env, name: str, default: int, *, least: int = 0, most: 
             f"{name} must be a whole number of {least} or more{'' if most is None else f', up to {most}'}."
         )
     return value
+
+
+def _email_url(env: environ.Env) -> str:
+    url = env.str("MUSTER_EMAIL_URL", "")
+    if url:
+        try:
+            environ.Env.email_url_config(url)
+        except (ImproperlyConfigured, KeyError, ValueError) as error:
+            raise ImproperlyConfigured(
+                "MUSTER_EMAIL_URL must look like smtp+tls://user:password@mail.example.com:587."
+            ) from error
+    return url
 
 
 def _yes_or_no(env: environ.Env, name: str) -> bool:

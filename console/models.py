@@ -1,13 +1,16 @@
 """Gathers the app's models for Django; each belongs to the package that owns it."""
 
 from console.members.models import SignInLink, User
+from console.notifications.models import Destination, Notice
 from console.runs.models import Invocation, Output, PromptedPassword, Run, RunSecrets, WorkerLease
 from console.saved_commands.models import SavedCommand, SavedCommandVersion
 from console.transfers.models import Delivery, Transfer
 
 __all__ = [
     "Delivery",
+    "Destination",
     "Invocation",
+    "Notice",
     "Output",
     "PromptedPassword",
     "Run",

@@ -105,6 +105,11 @@ AXES_LOCKOUT_TEMPLATE = "members/locked_out.html"
 AXES_RESET_ON_SUCCESS = True
 AXES_VERBOSE = False
 
+# Without a mail server nothing is ever sent: the pages say so.
+globals().update(env.email_settings(ENV.email_url))
+DEFAULT_FROM_EMAIL = ENV.email_from
+EMAIL_TIMEOUT = 10
+
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"

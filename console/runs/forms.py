@@ -13,6 +13,7 @@ from console.runs import services
 from console.runs.choice import Choice, chosen, matching_instances
 from console.runs.families import Part, family_of
 from console.runs.models import CommandType
+from console.runs.notify_fields import NotifyFields
 from console.runs.prompts import Prompt
 from console.runs.script_files import read_script
 from console.runs.variables import Variables, parse_arguments, parse_variables, write_variables
@@ -32,7 +33,7 @@ Text = TypeVar("Text")
 Result = TypeVar("Result")
 
 
-class SendForm(forms.Form):
+class SendForm(NotifyFields, forms.Form):
     """The Send Command dialog, in the page or as a page of its own.
 
     Targets are ``ids`` (comma-separated), or everything that matches ``query`` in ``group`` (empty: in all that the
@@ -183,6 +184,7 @@ class SendForm(forms.Form):
             arguments=data["arguments"],
             environment=data["environment"],
             secrets=data["secret_environment"],
+            **self.notification(),
         )
 
     def prompt(self) -> Prompt | None:

@@ -98,5 +98,7 @@ def as_initial(run: Run, *, ids: list[int]) -> dict[str, Any]:
         "max_concurrency": run.max_concurrency,
         "max_errors": run.max_errors,
         "stop_at_cap": "1" if run.stop_at_cap else "",
+        "notify_to": run.notify_to,
+        "notify_when": run.notify_when,
         "ids": ",".join(map(str, ids)),
     }

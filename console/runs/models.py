@@ -26,6 +26,21 @@ class Recheck(models.TextChoices):
     STOP = "stop", "Stop what is left"
 
 
+class NotifyWhen(models.TextChoices):
+    """When a run's destinations are told."""
+
+    END = "end", "When it has ended"
+    FAILURES = "failures", "Only if not all succeeded"
+
+
+class NotifyState(models.TextChoices):
+    """Whether a run is still to be told about."""
+
+    NOBODY = "", "Nobody is told"
+    WANTED = "wanted", "Told at the end"
+    DONE = "done", "Told"
+
+
 class Run(models.Model):
     """One Send Command: what was sent, by whom, and with which limits. Its targets are its invocations.
 
@@ -66,6 +81,10 @@ class Run(models.Model):
     # A password was entered for this run alone: the workers it was sealed to, and the user name given with it.
     prompt_holders = models.JSONField(default=list, blank=True)
     prompted_user_name = models.CharField(max_length=64, blank=True)
+    # Ids of the destinations that are told at its end.
+    notify_to = models.JSONField(default=list, blank=True)
+    notify_when = models.CharField(max_length=8, choices=NotifyWhen.choices, default=NotifyWhen.END)
+    notify_state = models.CharField(max_length=6, choices=NotifyState.choices, default=NotifyState.NOBODY, blank=True)
     # Given by the form when it is drawn, so that a double click or a repeated POST makes one run.
     request_key = models.CharField(max_length=64)
     stop_requested_at = models.DateTimeField(null=True, blank=True)
@@ -82,6 +101,9 @@ class Run(models.Model):
         indexes = (
             models.Index(fields=("status", "-id")),
             models.Index(fields=("actor_name", "-id")),
+            models.Index(
+                fields=("finished_at",), name="runs_to_tell_about", condition=Q(notify_state=NotifyState.WANTED)
+            ),
         )
 
     @property

@@ -16,7 +16,7 @@ from console import bus
 from console.members.models import User
 from console.runs import prompts, queue, run_secrets
 from console.runs.backend import execution_backend
-from console.runs.models import CommandType, Invocation, Recheck, Run
+from console.runs.models import CommandType, Invocation, NotifyState, NotifyWhen, Recheck, Run
 from console.runs.prompts import Prompt
 from console.runs.status import ACTIVE, Status
 from console.runs.variables import Variables, VariablesRefused, check
@@ -52,7 +52,8 @@ class Options:
 
     ``stop_at_cap``: a command whose output exceeds MUSTER_OUTPUT_CAP is stopped; else it goes on, and what is not kept
     is counted. ``run_as`` is a user of the instances, reached through sudo. ``secrets`` are variables whose values are
-    neither kept after the end nor shown. ``script_name`` names the file the command was read from.
+    neither kept after the end nor shown. ``script_name`` names the file the command was read from. ``notify_to`` are
+    ids of destinations that are told at the end.
     """
 
     command_type: str = CommandType.SHELL
@@ -67,6 +68,8 @@ class Options:
     arguments: tuple[str, ...] = ()
     environment: Variables = ()
     secrets: Variables = field(default=(), repr=False)
+    notify_to: tuple[int, ...] = ()
+    notify_when: str = NotifyWhen.END
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +221,9 @@ def _create(
         arguments=list(options.arguments),
         environment=[list(pair) for pair in options.environment],
         secret_names=[name for name, _ in options.secrets],
+        notify_to=list(options.notify_to),
+        notify_when=options.notify_when,
+        notify_state=NotifyState.WANTED if options.notify_to else NotifyState.NOBODY,
         choice=dict(origin.choice),
         saved_version=origin.saved_version,
         parameters=dict(origin.parameters),

@@ -18,6 +18,7 @@ from console.runs.prompts import Prompts
 from console.worker import aftercare, checks, preparation, upkeep
 from console.worker.deliveries import Deliveries
 from console.worker.learnt import Learnt
+from console.worker.notices import Notices
 from console.worker.placements import Placements
 from console.worker.preparation import Order, Refusal
 from console.worker.writer import Writer
@@ -58,6 +59,7 @@ class Worker:
         self._learnt = Learnt()
         self._placements = Placements(self._pool, self._in_database)
         self._deliveries = Deliveries(self._pool, self._in_database)
+        self._notices = Notices(self._in_database)
         self._stops: dict[int, StopSignal] = {}
         self._journals: dict[int, Journal] = {}
         self._draining = asyncio.Event()
@@ -191,6 +193,7 @@ class Worker:
                     await checks.start_checks(side, self._pool, self._in_database)
                     await self._placements.start(side)
                     await self._deliveries.start(side)
+                    await self._notices.start(side)
                     await aftercare.start_rechecks(side, self._pool, self._in_database, self.id)
                 await bell.changed(within_s=LOOK_AGAIN_S)
 

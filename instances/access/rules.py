@@ -24,6 +24,7 @@ class Action(StrEnum):
     MANAGE_CREDENTIALS = "manage_credentials"
     TRUST_HOST_KEYS = "trust_host_keys"
     MANAGE_MEMBERS = "manage_members"
+    MANAGE_NOTIFICATIONS = "manage_notifications"
 
 
 _VIEWER = frozenset({Action.VIEW})

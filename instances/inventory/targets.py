@@ -85,7 +85,7 @@ def is_closed(address: Address) -> bool:
     ip = ip_of(address.host)
     if ip is None:
         return False
-    networks = (ipaddress.ip_network(network) for network in _denied_networks(may_be_loopback=False))
+    networks = (ipaddress.ip_network(network) for network in denied_networks(may_be_loopback=False))
     return any(ip in network for network in networks)
 
 
@@ -124,7 +124,7 @@ def _target(
         port=instance.port,
         auth=auth,
         host_keys=host_keys,
-        denied_networks=_denied_networks(may_be_loopback=instance.is_demo or instance.is_local),
+        denied_networks=denied_networks(may_be_loopback=instance.is_demo or instance.is_local),
         is_local=instance.is_local,
         via=via,
         authorities=vouching.authorities,
@@ -132,6 +132,7 @@ def _target(
     )
 
 
-def _denied_networks(*, may_be_loopback: bool) -> tuple[str, ...]:
+def denied_networks(*, may_be_loopback: bool) -> tuple[str, ...]:
+    """Return the networks that are never connected to; loopback among them unless it may be, or is allowed."""
     denied = tuple(settings.ENV.denied_networks)
     return denied if may_be_loopback or local_is_allowed() else denied + LOOPBACK_NETWORKS

@@ -31,6 +31,9 @@ PAGES = [
     "/host-keys/revoked/",
     "/people/",
     "/account/",
+    "/notifications/",
+    "/notifications/add/",
+    "/notifications/log/",
 ]
 LOOKS = [("light", 1440), ("dark", 1440), ("light", 320)]
 

@@ -160,6 +160,23 @@ revoked-keys          GET   sign-in    sign-in  403       200        200     403
 revoked-keys          POST  sign-in    sign-in  403       422        >!      403     403       >!     revoked-keys
 restore-key           GET   sign-in    sign-in  405       405        405     405     405       405
 restore-key           POST  sign-in    sign-in  404       404        >!      404     404       >!     revoked-keys
+
+notifications         GET   sign-in    sign-in    403       403        403     403     403       200
+notifications         POST  sign-in    sign-in    405       405        405     405     405       405
+notices               GET   sign-in    sign-in    403       403        403     403     403       200
+notices               POST  sign-in    sign-in    405       405        405     405     405       405
+add-destination       GET   sign-in    sign-in    403       403        403     403     403       200
+add-destination       POST  sign-in    sign-in    403       403        403     403     403       >!     notifications
+destination           GET   sign-in    sign-in    403       403        403     403     403       200
+destination           POST  sign-in    sign-in    403       403        403     403     403       >!     notifications
+delete-destination    GET   sign-in    sign-in    405       405        405     405     405       405
+delete-destination    POST  sign-in    sign-in    403       403        403     403     403       >!     notifications
+new-secret            GET   sign-in    sign-in    405       405        405     405     405       405
+new-secret            POST  sign-in    sign-in    403       403        403     403     403       >!     destination
+test-destination      GET   sign-in    sign-in    405       405        405     405     405       405
+test-destination      POST  sign-in    sign-in    403       403        403     403     403       >!     notices
+try-notice-again      GET   sign-in    sign-in    405       405        405     405     405       405
+try-notice-again      POST  sign-in    sign-in    403       403        403     403     403       >!     notices
 """
 # What an obeyed request leaves in the record; None for a personal setting, which is not recorded.
 AUDIT = {
@@ -205,6 +222,12 @@ AUDIT = {
     "revoked-keys": "revoke_host_key",
     "restore-key": "restore_host_key",
     "select-group": None,
+    "add-destination": "destination.add",
+    "destination": "destination.change",
+    "delete-destination": "destination.delete",
+    "new-secret": "destination.new_secret",
+    "test-destination": "destination.test",
+    "try-notice-again": "notice.try_again",
 }
 _HEADER, *_ROWS = [line.split() for line in TABLE.splitlines() if line]
 EXPECTED = {(row[0], row[1]): dict(zip(ACTORS, row[2:10], strict=True)) for row in _ROWS}
@@ -213,8 +236,8 @@ TO = {(row[0], row[1]): row[10] for row in _ROWS if len(row) > 10}
 SHOWN = {200, 422}
 # Who sees none of the things.
 STRANGERS = {"anonymous", "former", "roleless", "elsewhere"}
-# Saved commands, with who keeps them, are everybody's who has a role somewhere.
-SHARED = {f"{SECRET}-saved", f"{SECRET}-administrator"}
+# Saved commands, with who keeps them, and destinations of notices are everybody's who has a role somewhere.
+SHARED = {f"{SECRET}-saved", f"{SECRET}-administrator", f"{SECRET}-destination"}
 ADMINISTRATORS_ONLY = {f"{SECRET}-credential", f"{SECRET}-member"}
 EVERYTHING = SHARED | ADMINISTRATORS_ONLY | {f"{SECRET}-{word}" for word in ("group", "instance", "command", "output")}
 EVERYTHING |= {f"{SECRET}.example", f"{SECRET}-authority", f"{SECRET}-revoked"}

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from console.members import services as members
 from console.members.models import User
+from console.notifications import services as notifications
 from console.runs.models import Invocation, Output, OutputKind, Run
 from console.runs.status import Status
 from console.transfers import store
@@ -69,7 +70,11 @@ def build() -> World:
     delivery = Delivery.objects.create(
         transfer=transfer, instance=instance, instance_name=instance.name, stored=name, size=size, state="succeeded"
     )
+    destination = factories.webhook(f"{SECRET}-destination", f"https://{SECRET}.example/hook")
+    (notice,) = notifications.tell([destination], notifications.Told("subject", "text", {}), run_id=run.pk)
     ids = {
+        "destination_id": destination.pk,
+        "notice_id": notice.pk,
         "transfer_id": transfer.pk,
         "delivery_id": delivery.pk,
         "authorisation_id": authorisation.pk,
@@ -218,6 +223,8 @@ _FORMS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
         "do": "press",
     },
     "fetch-file": lambda ids: {"ids": ids["instance_id"], "path": "/tmp/x", "do": "press"},
+    "add-destination": lambda ids: {"name": "new", "kind": "webhook", "url": "https://new.example/"},
+    "destination": lambda ids: {"name": "renamed", "url": "https://new.example/"},
     "make-key-pair": lambda ids: {"name": "new", "user_name": "deploy"},
 }
 _NEW_KEY = HostKey("ssh-ed25519", factories.host_key_data(3_000_000)).line

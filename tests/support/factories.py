@@ -11,6 +11,7 @@ import factory
 from django.utils import timezone
 
 from console.members.models import User
+from console.notifications.models import Destination, Kind
 from console.saved_commands.models import SavedCommand, SavedCommandVersion
 from instances.access.models import Grant, Group, Role
 from instances.credentials.models import Credential, CredentialKind, GroupCredential
@@ -150,6 +151,11 @@ def fingerprint_of(data: bytes) -> str:
 def allow_localhost(settings: Any) -> None:
     """Let the console's own machine be an instance, for one test; ``settings`` is pytest-django's fixture."""
     settings.ENV = dataclasses.replace(settings.ENV, allow_localhost=True)
+
+
+def webhook(name: str, url: str, **fields) -> Destination:
+    """Add a destination that gets a POST."""
+    return Destination.objects.create(name=name, kind=Kind.WEBHOOK, url=url, **fields)
 
 
 def saved_command(*, name: str, text: str = "true", command_type: str = "shell", owner=None, **fields) -> SavedCommand:

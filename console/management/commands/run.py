@@ -18,8 +18,9 @@ from django.db import connection
 from console.management.commands.worker import raise_file_limit
 from console.members.models import User
 from console.members.services import shell_actor
+from console.notifications.services import usable
 from console.runs import queue, services
-from console.runs.models import CommandType, Run
+from console.runs.models import CommandType, NotifyWhen, Run
 from console.runs.prompts import Prompt, Prompts
 from console.runs.script_files import NotAScript, read_script
 from console.runs.terminal_follow import Follower, LeftRunning
@@ -73,6 +74,10 @@ class Command(BaseCommand):
         parser.add_argument(
             "--stop-at-cap", action="store_true", help="Stop it where its output exceeds MUSTER_OUTPUT_CAP."
         )
+        parser.add_argument(
+            "--notify", metavar="NAME", action="append", default=[], help="A destination that is told at the end."
+        )
+        parser.add_argument("--notify-when", choices=NotifyWhen.values, default=NotifyWhen.END)
         parser.add_argument("--json", action="store_true", help="One JSON object per line.")
         parser.add_argument("--as", dest="user", metavar="USER", default="", help="Act as this member.")
 
@@ -127,9 +132,18 @@ def _send(actor: User, options: dict[str, Any], prompts: Prompts, arguments: tup
             arguments=arguments,
             environment=tuple(map(_variable, options["env"])),
             secrets=tuple((name, _secret(name)) for name in options["secret_env"]),
+            notify_to=_destinations(options["notify"]),
+            notify_when=options["notify_when"],
         ),
         os_user=os_user(),
     )
+
+
+def _destinations(names: Sequence[str]) -> tuple[int, ...]:
+    found = dict(usable().filter(name__in=names).values_list("name", "pk"))
+    if missing := [name for name in names if name not in found]:
+        fail(f"There is no destination {missing[0]} in use.")
+    return tuple(found.values())
 
 
 def _prompt(instances: list[Instance]) -> Prompt | None:
