@@ -13,12 +13,16 @@ from urllib.parse import urlsplit
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from console import databases
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 # A hundred years; 0 is how to say for ever.
 RETENTION_DAYS_LIMIT = 36_500
 # The kept tail has to fit, and something before it.
 LEAST_OUTPUT_CAP = 512 * 1024
 _YES, _NO = {"yes", "y", "true", "on", "ok", "1"}, {"no", "n", "false", "off", "0", ""}
+# Addresses of a cloud's metadata service among them.
+LINK_LOCAL = ("169.254.0.0/16", "fe80::/10")
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -30,6 +34,7 @@ class Env:
     """
 
     data: Path
+    database_url: str
     url: str
     secure: bool
     hosts: tuple[str, ...]
@@ -53,15 +58,17 @@ def default_workers() -> int:
 
 
 def read() -> Env:
-    """Read the MUSTER_* variables.
+    """Read the variables.
 
     Raises: ImproperlyConfigured, naming the variable, when a value cannot be used.
     """
     env = environ.Env()
     url = env.str("MUSTER_URL", "").rstrip("/")
+    database_url = env.str("DATABASE_URL", "")
     hosts, origins = _hosts_and_origins(url, _number(env, "MUSTER_PORT", 8000, least=1, most=65_535))
     return Env(
         data=Path(env.str("MUSTER_DATA", str(BASE_DIR / "data"))).expanduser().resolve(),
+        database_url=database_url,
         url=url or origins[0],
         secure=url.startswith("https://"),
         hosts=hosts,
@@ -72,7 +79,7 @@ def read() -> Env:
         file_limit=_number(env, "MUSTER_FILE_LIMIT", 1024**3, least=1),
         retention_days=_number(env, "MUSTER_RETENTION_DAYS", 90, most=RETENTION_DAYS_LIMIT),
         retention_bytes=_number(env, "MUSTER_RETENTION_BYTES", 10 * 1024**3),
-        denied_networks=_networks(env.list("MUSTER_DENIED_NETWORKS", default=["169.254.0.0/16", "fe80::/10"])),
+        denied_networks=_denied_networks(env, database_url),
         workers=_number(env, "MUSTER_WORKERS", default_workers(), least=1),
         agent_socket=env.str("MUSTER_AGENT_SOCKET", ""),
         email_url=_email_url(env),
@@ -140,6 +147,13 @@ def _yes_or_no(env: environ.Env, name: str) -> bool:
     if value not in _YES | _NO:
         raise ImproperlyConfigured(f"{name} must be yes or no.")
     return value in _YES
+
+
+def _denied_networks(env: environ.Env, database_url: str) -> tuple[str, ...]:
+    given = env.list("MUSTER_DENIED_NETWORKS", default=None)
+    if given is None:
+        return (*LINK_LOCAL, *databases.networks_of(database_url))
+    return _networks(given)
 
 
 def _networks(values: list[str]) -> tuple[str, ...]:

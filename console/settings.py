@@ -2,7 +2,7 @@
 
 from csp.constants import NONCE, NONE, SELF
 
-from console import env
+from console import databases, env
 
 ENV = env.read()
 BASE_DIR = env.BASE_DIR
@@ -64,26 +64,7 @@ TEMPLATES = [
     },
 ]
 
-DATABASES = {
-    "default": {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": DATA_DIR / "muster.sqlite3",
-        "OPTIONS": {
-            # IMMEDIATE: deferred transactions that read before they write fail with "database is locked"
-            # under load (619 of 960 in a measured contention test; none this way).
-            "transaction_mode": "IMMEDIATE",
-            "timeout": 20,
-            # page_size and auto_vacuum only take hold before the first table, hence first. SQLite makes two or three
-            # calls of the system for each page written: with 8 KiB storing output costs a quarter less.
-            "init_command": (
-                "PRAGMA page_size=8192; PRAGMA auto_vacuum=INCREMENTAL;"
-                "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
-                "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-20000; PRAGMA journal_size_limit=67108864;"
-            ),
-        },
-        "TEST": {"NAME": DATA_DIR / "test.sqlite3"},
-    }
-}
+DATABASES = {"default": databases.of(ENV.database_url, DATA_DIR)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 

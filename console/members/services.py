@@ -175,7 +175,9 @@ def use_link(link: SignInLink, *, password: str) -> User:
     """
     _check_password(password, link.user, field="password")
     with transaction.atomic():
-        if not _usable().filter(pk=link.pk).update(used_at=timezone.now()):
+        # By the link's own columns: PostgreSQL looks again only at those when it had to wait for another request.
+        mine = SignInLink.objects.filter(pk=link.pk, used_at=None)
+        if not _usable().filter(pk=link.pk).exists() or not mine.update(used_at=timezone.now()):
             raise LinkSpent(LinkSpent.__doc__)
         _set_password(link.user, password)
         record(link.user, "use_sign_in_link", link.user.username, id=link.user.pk)

@@ -12,8 +12,12 @@ CHECKPOINT_TRIES = 5
 
 
 def database_bytes() -> int:
-    """Return the size of the database, as its file has it after the next checkpoint; 0 where that is not known."""
-    return _pragma("page_count") * _pragma("page_size") if connection.vendor == "sqlite" else 0
+    """Return the size of the database, as its file has it after the next checkpoint."""
+    if connection.vendor == "sqlite":
+        return _pragma("page_count") * _pragma("page_size")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_database_size(current_database())")
+        return int(cursor.fetchone()[0])
 
 
 def give_back() -> Iterator[int]:

@@ -208,8 +208,11 @@ def take_rechecks(worker_id: uuid.UUID, *, limit: int) -> list[LostOne]:
     if not asked.order_by().exists():
         return []
     with transaction.atomic():
+        mine = list(asked.order_by("pk").select_for_update(skip_locked=True).values_list("pk", flat=True)[:limit])
         rows = list(
-            asked.order_by("pk").values_list(
+            Invocation.objects.filter(pk__in=mine)
+            .order_by("pk")
+            .values_list(
                 "pk",
                 "instance_id",
                 "marker",
@@ -218,9 +221,9 @@ def take_rechecks(worker_id: uuid.UUID, *, limit: int) -> list[LostOne]:
                 "recheck",
                 "run__command_type",
                 "run__run_as",
-            )[:limit]
+            )
         )
-        Invocation.objects.filter(pk__in=[row[0] for row in rows]).update(owner=worker_id)
+        Invocation.objects.filter(pk__in=mine).update(owner=worker_id)
     return [LostOne(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7]) for row in rows if row[2]]
 
 
@@ -310,7 +313,8 @@ def reap(me: uuid.UUID) -> LeftBehind:
 
 def _resolve(rows: QuerySet[Invocation]) -> LeftBehind:
     requeued = lost = 0
-    for run in Run.objects.filter(pk__in=rows.order_by().values("run_id")):
+    # In the order in which claims lock them.
+    for run in Run.objects.filter(pk__in=rows.order_by().values("run_id")).order_by("pk"):
         mine = rows.filter(run=run)
         revision = next_revision(run)
         unsent = mine.filter(status=Status.CONNECTING, start_sent_at=None)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.db import OperationalError, connection
 
-from console import bus
+from console import bus, databases
 from console.runs import queue
 from console.runs.invoke import Work, finish_unstarted, invoke
 from console.runs.journal import Journal
@@ -112,6 +112,7 @@ class Worker:
                 return await loop.run_in_executor(self._database, functools.partial(call, *args, **kwargs))
             except OperationalError as error:
                 logger.warning("The database did not answer (%s)", error, extra={"action": call.__name__})
+                await loop.run_in_executor(self._database, databases.leave_broken_connection)
                 await asyncio.sleep(RETRY_S)
 
     # ------------------------------------------------------------------ claims

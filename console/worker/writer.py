@@ -16,10 +16,10 @@ from typing import Any
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
-from console import bus
+from console import bus, databases
 from console.runs import queue
 from console.runs.journal import ROW_BYTES, WAITING_LIMIT_BYTES, Entry, Journal
-from console.runs.models import Run
+from console.runs.models import Invocation, Run
 from console.runs.status import NEXT
 
 logger = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ COLUMNS = (
     "start_sent_at", "started_at", "finished_at", "size", "stdout_bytes", "stderr_bytes", "dropped_bytes",
     "sha256", "stdout_sha256", "stderr_sha256", "last_line",
 )  # fmt: skip
+_FIELDS = {field.column: field for field in Invocation._meta.concrete_fields}
 _PERMITTED = ", ".join(sorted(f"'{old}>{new}'" for old, following in NEXT.items() for new in following))
 
 
@@ -144,6 +145,7 @@ class Writer:
                 logger.warning(
                     "The database did not take a commit (%s); again in %s s", error, delay, extra={"action": "commit"}
                 )
+                await loop.run_in_executor(self._executor, databases.leave_broken_connection)
                 await asyncio.sleep(delay)
 
 
@@ -170,6 +172,9 @@ def commit(taken: Sequence[tuple[Journal, Entry]]) -> set[int]:
 
 def _raise_revisions(run_ids: set[int]) -> dict[int, int]:
     marks = ", ".join(["%s"] * len(run_ids))
+    if connection.features.has_select_for_update:
+        # In the order in which claims lock them; two workers' commits would wait for each other otherwise.
+        list(Run.objects.select_for_update().filter(pk__in=run_ids).order_by("pk").values_list("pk"))
     with connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE console_run SET revision = revision + 1 WHERE id IN ({marks}) RETURNING id, revision",  # noqa: S608
@@ -180,7 +185,7 @@ def _raise_revisions(run_ids: set[int]) -> dict[int, int]:
 
 def _update_invocations(entries: Sequence[Entry], revisions: dict[int, int]) -> set[int]:
     names = ("row_id", "row_fence", "row_revision", "via", *COLUMNS)
-    settings = ", ".join(f"{name} = COALESCE(v.{name}, t.{name})" for name in COLUMNS)
+    settings = ", ".join(f"{name} = COALESCE({_typed(name)}, t.{name})" for name in COLUMNS)
     rows = (
         (entry.invocation_id, entry.fence, revisions[entry.run_id], entry.via, *map(_param, _values(entry)))
         for entry in entries
@@ -199,6 +204,13 @@ def _update_invocations(entries: Sequence[Entry], revisions: dict[int, int]) -> 
             )
             accepted |= {row[0] for row in cursor.fetchall()}
     return accepted
+
+
+def _typed(name: str) -> str:
+    """PostgreSQL takes a column of nothing but NULL for text."""
+    if connection.vendor == "sqlite":
+        return f"v.{name}"
+    return f"CAST(v.{name} AS {_FIELDS[name].db_type(connection)})"
 
 
 def _values(entry: Entry) -> Iterable[object]:
@@ -250,6 +262,7 @@ def _in_powers_of_two(batch: list[tuple[Any, ...]], width: int) -> Iterator[tupl
 def _param(value: object) -> object:
     if isinstance(value, datetime):
         return connection.ops.adapt_datetimefield_value(value)
-    if isinstance(value, uuid.UUID) and connection.vendor == "sqlite":
-        return value.hex
-    return value
+    if connection.vendor == "sqlite":
+        return value.hex if isinstance(value, uuid.UUID) else value
+    # Text there cannot hold it, and instances may write it.
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value

@@ -115,7 +115,7 @@ def test_connections(request: SignedInRequest) -> HttpResponse:
     """
     rules.require_anywhere(request.user, Action.CHECK_INSTANCE)
     if request.method == "GET":
-        found = visible(request.user).filter(pk__in=numbers(request.GET.get("ids", "")))
+        found = visible(request.user).filter(pk__in=numbers(request.GET.getlist("ids")))
         return _connections(request, found, TrialForm())
     found = _selected(request, None).order_by("name")
     if not found.exists():

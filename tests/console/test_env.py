@@ -43,6 +43,9 @@ def test_a_setting_is_read(name, value, field, expected, monkeypatch):
         ("MUSTER_ALLOW_LOCALHOST", "maybe"),
         ("MUSTER_URL", "console.example.com"),
         ("MUSTER_DENIED_NETWORKS", "10.0.0.1/8/8"),
+        ("DATABASE_URL", "mysql://muster:secret-word@db/muster"),
+        ("DATABASE_URL", "postgres://muster:secret-word@db:port/muster"),
+        ("DATABASE_URL", "postgres://muster:secret-word@db/"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named(name, value, monkeypatch):

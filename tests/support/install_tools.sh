@@ -7,6 +7,7 @@ missing=""
 command -v puttygen >/dev/null || missing="$missing putty-tools"
 command -v node >/dev/null || missing="$missing nodejs"
 command -v sudo >/dev/null || missing="$missing sudo"
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing="$missing postgresql"
 command -v busybox >/dev/null || missing="$missing busybox"
 # Bat is run by its cmd.exe; what it recommends (sound, printers, another 60 packages) is not needed.
 bare=""

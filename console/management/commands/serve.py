@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandParser
+from django.db import OperationalError, connection
 
 from console.demo import services as demo
 from console.members import services as members
@@ -43,10 +44,12 @@ class Command(BaseCommand):
         except (DataFolderLocked, OSError) as error:
             fail(str(error))
         _refuse_busy_port(host, port)
-        call_command("migrate", interactive=False, verbosity=0)
         try:
+            call_command("migrate", interactive=False, verbosity=0)
             vault.check_ring()
             _, link = members.ensure_first_administrator(settings.ENV.admin_password or None)
+        except OperationalError as error:
+            fail(f"The database cannot be used: {error}")
         except vault.VaultError as error:
             fail(str(error))
         except ValidationError as error:
@@ -61,6 +64,8 @@ class Command(BaseCommand):
         has_demo = options["demo"] and demo.instances().exists()
         if has_demo:
             children.append(Child("demo", ["demo", "start"]))
+        # This process looks after others from here on.
+        connection.close()
         try:
             Supervisor(children, ready=lambda: self._say_ready(host, port, link, has_demo)).run()
         except GivenUp as error:

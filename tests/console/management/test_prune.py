@@ -34,6 +34,7 @@ def refused(capsys, *arguments):
     return err
 
 
+@pytest.mark.sqlite
 def test_it_says_what_was_removed_and_how_much_smaller_the_database_is():
     for _ in range(3):
         ended_run(output=b"x" * MIB, days_ago=91)

@@ -8,7 +8,7 @@ from django.db import connection
 from console.runs import disk_space, retention
 from tests.support.runs import ended_run
 
-pytestmark = [pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.sqlite]
 
 MIB = 1024 * 1024
 

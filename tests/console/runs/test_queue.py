@@ -173,6 +173,7 @@ def test_racing_workers_never_share_an_invocation_nor_exceed_the_limit():
     assert run.invocations.filter(status="connecting").count() == 25
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     "look",
     [

@@ -224,6 +224,7 @@ def test_viewers_learn_of_it():
     assert Run.objects.get(pk=run.pk).revision == run.invocations.get().revision == run.revision + 1
 
 
+@pytest.mark.sqlite
 def test_looking_costs_little_however_long_the_history_is():
     for _ in range(3):
         ended_run(days_ago=2)
