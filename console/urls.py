@@ -7,6 +7,7 @@ from console.views import health
 urlpatterns = [
     path("health/", health, name="health"),
     path("", include("console.runs.urls")),
+    path("", include("console.reports.urls")),
     path("", include("console.transfers.urls")),
     path("", include("console.saved_commands.urls")),
     path("", include("console.notifications.urls")),

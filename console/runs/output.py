@@ -116,6 +116,19 @@ def stored_bytes(invocation: Invocation, start: int, stop: int) -> Iterator[byte
     return _between(itertools.chain([first], stored), position, start, stop)
 
 
+def stored_stream(invocation: Invocation, kind: OutputKind) -> Iterator[bytes]:
+    """Return the kept bytes of one of its streams, a row at a time, all from one moment as ``stored_bytes`` has it.
+
+    Raises: OutputRemoved, at once.
+    """
+    rows = Output.objects.filter(invocation_id=invocation.pk, kind=kind).order_by("offset")
+    stored = iter(rows.values_list("data", flat=True).iterator(chunk_size=4))
+    first = next(stored, None)
+    if not Invocation.objects.filter(pk=invocation.pk, output_removed_at=None).exists():
+        raise OutputRemoved
+    return map(bytes, () if first is None else itertools.chain([first], stored))
+
+
 def _between(rows: Iterable[tuple[int, bytes | memoryview]], position: int, start: int, stop: int) -> Iterator[bytes]:
     for _, data in rows:
         wanted = data[max(0, start - position) : max(0, stop - position)]

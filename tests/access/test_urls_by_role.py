@@ -4,7 +4,9 @@ A URL without a row fails, so does a row without a URL. An answer is a status, t
 or `>` for the one in the last column. With `!` the request is obeyed; without, it changes nothing at all.
 """
 
+import io
 import re
+import zipfile
 from urllib.parse import urlsplit
 
 import pytest
@@ -39,6 +41,16 @@ recheck-run           GET   sign-in    sign-in  405       405        405     405
 recheck-run           POST  sign-in    sign-in  404       404        >!      403     >!        >!     run
 download              GET   sign-in    sign-in  404       404        200     200     200       200
 download              POST  sign-in    sign-in  405       405        405     405     405       405
+run-csv               GET   sign-in    sign-in  404       404        200     200     200       200
+run-csv               POST  sign-in    sign-in  405       405        405     405     405       405
+run-json              GET   sign-in    sign-in  404       404        200     200     200       200
+run-json              POST  sign-in    sign-in  405       405        405     405     405       405
+run-zip               GET   sign-in    sign-in  404       404        200     200     200       200
+run-zip               POST  sign-in    sign-in  405       405        405     405     405       405
+history-csv           GET   sign-in    sign-in  200       200        200     200     200       200
+history-csv           POST  sign-in    sign-in  405       405        405     405     405       405
+history-json          GET   sign-in    sign-in  200       200        200     200     200       200
+history-json          POST  sign-in    sign-in  405       405        405     405     405       405
 instance-commands     GET   sign-in    sign-in  404       404        200     200     200       200
 instance-commands     POST  sign-in    sign-in  405       405        405     405     405       405
 
@@ -294,6 +306,9 @@ def said(response, to):
 def words_in(response):
     """Everything secret that an answer tells."""
     body = b"".join(response.streaming_content) if response.streaming else response.content
+    if response.headers.get("Content-Type") == "application/zip":
+        with zipfile.ZipFile(io.BytesIO(body)) as opened:
+            body = b"\n".join(part for name in opened.namelist() for part in (name.encode(), opened.read(name)))
     return set(re.findall(rf"{SECRET}[-.]\w+", body.decode() + repr(dict(response.headers))))
 
 

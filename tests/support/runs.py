@@ -68,3 +68,26 @@ def journal_of(claim: queue.Claim, cap_bytes=64 * 1024 * 1024) -> Journal:
         cap_bytes=cap_bytes,
         changed=lambda _journal, _more: None,
     )
+
+
+def run_with(*outputs: tuple[bytes, bytes, int], cap_bytes=64 * 1024 * 1024, **options) -> Run:
+    """Return a run that has ended: for each instance its stdout, stderr and exit status, as the product stores them."""
+    run = send(len(outputs), max_concurrency=1000, **options)
+    worker = enlisted_worker()
+    journals = [journal_of(claim, cap_bytes) for claim in queue.claim(worker, slots=len(outputs), run_id=run.pk)]
+    queue.discharge(worker)
+    for journal, (stdout, stderr, exit_status) in zip(journals, outputs, strict=True):
+        journal.set(Status.RUNNING, started_at=timezone.now())
+        # In turns, so that the order of arrival is another than that of the streams.
+        for kind, data in (
+            (OutputKind.STDOUT, stdout[:2]),
+            (OutputKind.STDERR, stderr),
+            (OutputKind.STDOUT, stdout[2:]),
+        ):
+            for start in range(0, len(data), 65536):
+                journal.write(kind, data[start : start + 65536])
+        status = Status.FAILED if exit_status else Status.SUCCEEDED
+        journal.finish(status, at=timezone.now(), exit_status=exit_status)
+    assert len(writer.commit([(journal, journal.take()) for journal in journals])) == len(outputs)
+    run.refresh_from_db()
+    return run

@@ -1,0 +1,13 @@
+"""URLs of exports, comparisons, charts and retention."""
+
+from django.urls import path
+
+from console.reports import views
+
+urlpatterns = [
+    path("runs/export.csv", views.history_csv, name="history-csv"),
+    path("runs/export.json", views.history_json, name="history-json"),
+    path("runs/<int:run_id>/export.csv", views.run_csv, name="run-csv"),
+    path("runs/<int:run_id>/export.json", views.run_json, name="run-json"),
+    path("runs/<int:run_id>/export.zip", views.run_zip, name="run-zip"),
+]
