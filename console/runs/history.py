@@ -18,12 +18,14 @@ from instances.access import rules
 STATES = (
     ("", "Any state"),
     ("in_progress", "In progress"),
+    (RunStatus.WAITING, "Waiting for an answer"),
+    (RunStatus.PAUSED, "Paused"),
     (RunStatus.SUCCEEDED, "Succeeded"),
     (RunStatus.FAILED, "Failed"),
     (RunStatus.PARTIAL, "Partly succeeded"),
     (RunStatus.STOPPED, "Stopped"),
 )
-IN_PROGRESS = (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.STOPPING)
+IN_PROGRESS = (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.STOPPING, RunStatus.WAITING, RunStatus.PAUSED)
 
 
 class HistoryForm(forms.Form):
@@ -95,10 +97,15 @@ def as_initial(run: Run, *, ids: list[int]) -> dict[str, Any]:
         "secret_environment": write_variables((name, "") for name in run.secret_names),
         "arguments": write_arguments(run.arguments),
         "timeout_s": run.timeout_s,
-        "max_concurrency": run.max_concurrency,
-        "max_errors": run.max_errors,
+        **_rate(run),
         "stop_at_cap": "1" if run.stop_at_cap else "",
         "notify_to": run.notify_to,
         "notify_when": run.notify_when,
         "ids": ",".join(map(str, ids)),
     }
+
+
+def _rate(run: Run) -> dict[str, Any]:
+    """Return the limits and the rollout as they were entered: a percentage is of the instances of the new run."""
+    limits = {"max_concurrency": run.max_concurrency, "max_errors": run.max_errors}
+    return {**limits, **run.rollout}

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from console.runs.journal import Journal
 from console.runs.masking import Mask, MaskedOutput
+from console.runs.rate import MAY_PASS
 from console.runs.status import Status
 from instances.engine.errors import ConnectError, EngineError
 from instances.engine.execute import execute
@@ -43,6 +44,11 @@ class Work:
     allowed_exit_statuses: frozenset[int]
     stop: StopSignal
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    is_last_attempt: bool = True
+
+    def may_pass(self, error: ConnectError) -> bool:
+        """Say whether another attempt is to be made, because why it was not reached may pass by itself."""
+        return not self.is_last_attempt and self.stop.cause is None and error.reason in MAY_PASS
 
 
 async def invoke(work: Work, *, pool: Pool, flush: Callable[[], Awaitable[None]]) -> ConnectError | None:
@@ -50,7 +56,8 @@ async def invoke(work: Work, *, pool: Pool, flush: Callable[[], Awaitable[None]]
 
     Returns why the instance could not be reached, or None when it was.
 
-    1. Borrow a connection; a connect error ends the invocation as ``unreachable``: it never ran.
+    1. Borrow a connection; a connect error ends the invocation as ``unreachable``: it never ran. One that may pass does
+       not while another attempt is to be made: then there is no end status, and the caller puts the invocation back.
     2. Commit ``start_sent_at`` before the start request leaves: a crash never leads to a second start.
     3. ``running`` once the instance reported the pid; output flows into the journal, secrets in it masked.
     4. The engine's one ``Ended`` becomes the end status.
@@ -101,7 +108,8 @@ async def invoke(work: Work, *, pool: Pool, flush: Callable[[], Awaitable[None]]
         )
         return None
     except ConnectError as error:
-        _finish_unreachable(journal, error, stopped=stop.cause is not None)
+        if not work.may_pass(error):
+            finish_unreachable(journal, error, stopped=stop.cause is not None)
         return error
     except EngineError as error:
         journal.finish(Status.FAILED, at=timezone.now(), reason=error.reason, message=mask.text(str(error)))
@@ -154,7 +162,8 @@ def finish_unstarted(journal: Journal) -> None:
     journal.finish(Status.CANCELLED, at=timezone.now(), reason="stopped_before_start", message=NEVER_STARTED)
 
 
-def _finish_unreachable(journal: Journal, error: ConnectError, *, stopped: bool) -> None:
+def finish_unreachable(journal: Journal, error: ConnectError, *, stopped: bool) -> None:
+    """End an invocation whose instance could not be reached."""
     if stopped:
         finish_unstarted(journal)
     else:

@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from console.runs.rate import EVERYTHING, Gate
 from console.runs.status import ACTIVE, RunStatus, Status
 from instances.engine.text import WEB_NAMES, letters_of
 
@@ -68,6 +69,16 @@ class Run(models.Model):
     timeout_s = models.PositiveIntegerField(default=600)
     max_concurrency = models.PositiveIntegerField(default=50)
     max_errors = models.PositiveIntegerField(null=True, blank=True)
+    # How it goes through its instances, as console/runs/rate.py writes it, and where it is: the batch at work or next,
+    # from 0; the ordinal from which on nothing may be started yet; what stands before the batch, and until when.
+    rollout = models.JSONField(default=dict, blank=True)
+    batch_count = models.PositiveIntegerField(default=1)
+    batch = models.PositiveIntegerField(default=0)
+    open_before = models.PositiveIntegerField(default=EVERYTHING)
+    gate = models.CharField(max_length=5, choices=[(gate.value, gate.name) for gate in Gate], blank=True)
+    gate_until = models.DateTimeField(null=True, blank=True)
+    paused_at = models.DateTimeField(null=True, blank=True)
+    paused_by = models.CharField(max_length=150, blank=True)
     # Else it goes on beyond the output cap, and what is not kept is counted.
     stop_at_cap = models.BooleanField(default=False)
     # The exact version of the saved command it was made from, and the values given for its parameters by name; of
@@ -178,6 +189,10 @@ class Invocation(models.Model):
     # It had no credential when the command was sent, and the one entered for the run is for it.
     is_prompted = models.BooleanField(default=False)
     attempt = models.PositiveIntegerField(default=0)
+    # Of a queued one that could not be reached: no worker takes it before then.
+    retry_at = models.DateTimeField(null=True, blank=True)
+    # Of its run's batches, from 0; null when it was skipped from the start, and in runs from before there were any.
+    batch = models.PositiveIntegerField(null=True, blank=True)
     marker = models.UUIDField(null=True, blank=True)
     remote_pid = models.PositiveBigIntegerField(null=True, blank=True)
     remote_started = models.CharField(max_length=40, blank=True)

@@ -8,17 +8,19 @@ import os
 import time
 import uuid
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
-from console.runs import prompts, run_secrets
+from console.runs import gates, prompts, rate, run_secrets
 from console.runs.models import Invocation, Recheck, Run, WorkerLease
-from console.runs.status import ACTIVE, ENDED_RUN, ERRORS, RunStatus, Status, roll_up
+from console.runs.rate import Gate, Rollout
+from console.runs.status import ACTIVE, ENDED_RUN, Status, roll_up
 from instances.access import rules
 
 LEASE_S = 15.0
@@ -53,7 +55,8 @@ def claim(worker_id: uuid.UUID, *, slots: int, run_id: int | None = None) -> lis
 
     With ``run_id`` those of that run alone.
 
-    Exact across workers: the run's active rows are counted and its next ones taken under one write lock. A run
+    Exact across workers: the run's active rows are counted and its next ones taken under one write lock, and none
+    beyond the gate before its next batch. A run
     whose errors exceed ``max_errors`` has the rest skipped; so has one whose sender may no longer send. A worker
     that was taken for dead gets nothing until it has enlisted again: what it took would be reaped while it runs.
     """
@@ -81,30 +84,41 @@ def claim(worker_id: uuid.UUID, *, slots: int, run_id: int | None = None) -> lis
 
 def _waiting(run_id: int | None) -> QuerySet[Run]:
     # From the few runs in progress to their rows, never over the whole history.
-    going = Run.objects.filter(status__in=sorted(set(RunStatus) - ENDED_RUN))
-    going = going if run_id is None else going.filter(pk=run_id)
-    return going.filter(Exists(Invocation.objects.filter(run=OuterRef("pk"), status=Status.QUEUED)))
+    going = gates.open_runs(timezone.now(), Invocation.objects.filter(status=_literal(Status.QUEUED)))
+    return going if run_id is None else going.filter(pk=run_id)
 
 
 def _claim_of_run(worker_id: uuid.UUID, run: Run, slots: int) -> list[Claim]:
-    if slots < 1 or not prompts.may_claim(worker_id, run):
+    now = timezone.now()
+    if slots < 1 or not gates.is_open(run, now) or not prompts.may_claim(worker_id, run):
         return []
     refusal = _refusal(run)
     if refusal:
         skip_queued(run, *refusal)
         return []
     active = run.invocations.filter(status__in=ACTIVE).count()
-    take = min(slots, run.max_concurrency - active)
+    take = rate.may_take(slots=slots, active=active, max_concurrency=run.max_concurrency)
     if take < 1:
         return []
+    gates.pass_gate(run)
     with connection.cursor() as cursor:
         cursor.execute(
             """UPDATE console_invocation
-               SET status = 'connecting', owner = %s, fence = fence + 1, attempt = attempt + 1, revision = %s
-               WHERE id IN (SELECT id FROM console_invocation WHERE run_id = %s AND status = 'queued'
+               SET status = 'connecting', owner = %s, fence = fence + 1, attempt = attempt + 1, revision = %s,
+                   retry_at = NULL, reason = '', message = ''
+               WHERE id IN (SELECT id FROM console_invocation
+                            WHERE run_id = %s AND status = 'queued' AND ordinal < %s
+                                AND (retry_at IS NULL OR retry_at <= %s)
                             ORDER BY ordinal LIMIT %s)
                RETURNING id, run_id, instance_id, fence, attempt, is_prompted, ordinal""",
-            [_uuid_param(worker_id), next_revision(run), run.pk, take],
+            [
+                _uuid_param(worker_id),
+                next_revision(run),
+                run.pk,
+                run.open_before,
+                connection.ops.adapt_datetimefield_value(now),
+                take,
+            ],
         )
         rows = sorted(cursor.fetchall(), key=lambda row: row[6])
     refresh_counts(run)
@@ -112,7 +126,7 @@ def _claim_of_run(worker_id: uuid.UUID, run: Run, slots: int) -> list[Claim]:
 
 
 def _refusal(run: Run) -> tuple[str, str] | None:
-    if run.max_errors is not None and run.error_count > run.max_errors:
+    if rate.is_over(run.error_count, run.max_errors):
         return "max_errors", f"Not started: more than {run.max_errors} errors before it. The command did not run."
     if run.actor is None or not rules.allowed_anywhere(run.actor, rules.Action.SEND_COMMAND):
         return "not_permitted", f"Not started: {run.actor_name} may no longer send commands. The command did not run."
@@ -156,19 +170,50 @@ def next_revision(run: Run) -> int:
 
 
 def refresh_counts(run: Run) -> None:
-    """Set the run's counts, errors and status from its invocations, inside the caller's transaction.
+    """Set the run's counts, errors, batch and status from its invocations, inside the caller's transaction.
 
     Side effects: the secrets of a run that has ended are removed.
     """
     counts = dict(run.invocations.order_by().values_list("status").annotate(Count("pk")))
-    run.refresh_from_db(fields=["stop_requested_at", "finished_at"])
+    run.refresh_from_db(fields=["stop_requested_at", "finished_at", *gates.STATE])
     run.counts = counts
-    run.error_count = sum(counts.get(status, 0) for status in ERRORS)
-    run.status = roll_up(counts, stop_asked=run.stop_requested_at is not None)
+    run.error_count = rate.errors_of(counts, ignore_unreachable=Rollout.of(run.rollout).ignore_unreachable)
+    gates.advance(run)
+    run.status = roll_up(
+        counts,
+        stop_asked=run.stop_requested_at is not None,
+        is_waiting=run.gate == Gate.ASK,
+        is_paused=run.paused_at is not None,
+    )
     if run.status in ENDED_RUN and run.finished_at is None:
         run.finished_at = timezone.now()
         run_secrets.forget(run)
-    run.save(update_fields=["counts", "error_count", "status", "finished_at"])
+    run.save(update_fields=["counts", "error_count", "status", "finished_at", *gates.STATE])
+
+
+# ------------------------------------------------------------------ another attempt
+
+
+def try_again_later(claim: Claim, *, delay_s: float, reason: str, message: str) -> bool:
+    """Put back a claimed invocation that could not be reached: until then it holds no slot, and anybody may take it.
+
+    False, and nothing is changed, when it is no longer this worker's, its start was sent, or a stop was asked for.
+    """
+    with transaction.atomic():
+        run = Run.objects.select_for_update().get(pk=claim.run_id)
+        mine = run.invocations.filter(pk=claim.invocation_id, fence=claim.fence, status=Status.CONNECTING)
+        put_back = mine.filter(start_sent_at=None, stop_requested_at=None).update(
+            status=Status.QUEUED,
+            owner=None,
+            fence=F("fence") + 1,
+            retry_at=timezone.now() + timedelta(seconds=delay_s),
+            reason=reason,
+            message=message[:1000],
+            revision=next_revision(run),
+        )
+        if put_back:
+            refresh_counts(run)
+    return put_back == 1
 
 
 # ------------------------------------------------------------------ stops

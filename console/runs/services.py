@@ -14,10 +14,11 @@ from django.utils import timezone
 
 from console import bus
 from console.members.models import User
-from console.runs import prompts, queue, run_secrets
+from console.runs import gates, prompts, queue, rate, run_secrets
 from console.runs.backend import execution_backend
 from console.runs.models import CommandType, Invocation, NotifyState, NotifyWhen, Recheck, Run
 from console.runs.prompts import Prompt
+from console.runs.rate import RateRefused, Rollout
 from console.runs.status import ACTIVE, Status
 from console.runs.variables import Variables, VariablesRefused, check
 from console.saved_commands.models import SavedCommandVersion
@@ -29,7 +30,6 @@ from instances.credentials.user_names import check_user_name
 from instances.inventory.models import OS, Instance
 
 MAX_TIMEOUT_S = 7 * 24 * 3600
-MAX_CONCURRENCY = 1000
 # Which command types an instance of an operating system takes.
 TAKES: dict[str, frozenset[str]] = {
     OS.LINUX: frozenset({CommandType.SHELL}),
@@ -48,7 +48,7 @@ class RunError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a command is sent. Units: ``timeout_s`` seconds; ``max_concurrency`` and ``max_errors`` instances.
+    """How a command is sent. Units: ``timeout_s`` seconds; ``max_concurrency`` and ``max_errors`` instances, or "10%".
 
     ``stop_at_cap``: a command whose output exceeds MUSTER_OUTPUT_CAP is stopped; else it goes on, and what is not kept
     is counted. ``run_as`` is a user of the instances, reached through sudo. ``secrets`` are variables whose values are
@@ -60,8 +60,9 @@ class Options:
     interpreter: str = ""
     working_directory: str = ""
     timeout_s: int = 600
-    max_concurrency: int = 50
-    max_errors: int | None = None
+    max_concurrency: int | str = 50
+    max_errors: int | str | None = None
+    rollout: Rollout = field(default_factory=Rollout)
     stop_at_cap: bool = False
     script_name: str = ""
     run_as: str = ""
@@ -163,11 +164,20 @@ def _validate(command: str, instances: Sequence[Instance], options: Options) -> 
         raise RunError("interpreter", "cmd.exe runs Bat: leave the interpreter empty.")
     if not 1 <= options.timeout_s <= MAX_TIMEOUT_S:
         raise RunError("timeout_s", f"The time limit is between 1 and {MAX_TIMEOUT_S} seconds.")
-    if not 1 <= options.max_concurrency <= MAX_CONCURRENCY:
-        raise RunError("max_concurrency", f"Between 1 and {MAX_CONCURRENCY} instances can run at a time.")
-    if options.max_errors is not None and options.max_errors < 0:
-        raise RunError("max_errors", "The number of errors cannot be negative.")
+    _plan(options, len(instances))
     _validate_surroundings(options)
+
+
+def _plan(options: Options, total: int) -> rate.Plan:
+    try:
+        return rate.plan(
+            options.rollout,
+            max_concurrency=options.max_concurrency,
+            max_errors=options.max_errors,
+            total=total,
+        )
+    except RateRefused as error:
+        raise RunError(error.field, str(error)) from None
 
 
 def _validate_surroundings(options: Options) -> None:
@@ -196,6 +206,7 @@ def _details(run: Run) -> dict[str, object]:
         "arguments": run.arguments,
         "variables": [name for name, _ in run.environment],
         "secret_variables": run.secret_names,
+        "rollout": run.rollout,
     }
     return {name: value for name, value in details.items() if value}
 
@@ -203,6 +214,9 @@ def _details(run: Run) -> dict[str, object]:
 def _create(
     actor: User, instances: Sequence[Instance], command: str, request_key: str, options: Options, origin: Origin
 ) -> Run:
+    refusal_of = _refusals(actor, options.command_type)
+    refusals = [refusal_of(instance) for instance in instances]
+    plan = _plan(options, refusals.count(None))
     run = Run.objects.create(
         actor=actor,
         actor_name=actor.get_username(),
@@ -213,8 +227,11 @@ def _create(
         interpreter=options.interpreter,
         working_directory=options.working_directory,
         timeout_s=options.timeout_s,
-        max_concurrency=options.max_concurrency,
-        max_errors=options.max_errors,
+        max_concurrency=plan.max_concurrency,
+        max_errors=plan.max_errors,
+        rollout=plan.rollout.as_json(),
+        batch_count=len(plan.sizes),
+        open_before=gates.first_open_before(plan, refusals),
         stop_at_cap=options.stop_at_cap,
         script_name=options.script_name[:255],
         run_as=options.run_as,
@@ -231,9 +248,12 @@ def _create(
         revision=1,
     )
     run_secrets.keep(run, options.secrets)
-    refusal_of = _refusals(actor, options.command_type)
+    batches = plan.batch_numbers()
     Invocation.objects.bulk_create(
-        (_invocation(run, ordinal, instance, refusal_of(instance)) for ordinal, instance in enumerate(instances)),
+        (
+            _invocation(run, ordinal, instance, refusal, None if refusal else next(batches))
+            for ordinal, (instance, refusal) in enumerate(zip(instances, refusals, strict=True))
+        ),
         batch_size=500,
     )
     queue.refresh_counts(run)
@@ -322,10 +342,13 @@ def would_skip(instances: Iterable[Skippable], command_type: str | None) -> list
     ]
 
 
-def _invocation(run: Run, ordinal: int, instance: Instance, refusal: tuple[str, str] | None) -> Invocation:
+def _invocation(
+    run: Run, ordinal: int, instance: Instance, refusal: tuple[str, str] | None, batch: int | None
+) -> Invocation:
     invocation = Invocation(
         run=run,
         ordinal=ordinal,
+        batch=batch,
         instance=instance,
         instance_name=instance.name,
         address=f"{instance.address}:{instance.port}",

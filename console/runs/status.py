@@ -59,6 +59,8 @@ class RunStatus(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
     STOPPING = "stopping"
+    WAITING = "waiting"
+    PAUSED = "paused"
     SUCCEEDED = "succeeded"
     STOPPED = "stopped"
     FAILED = "failed"
@@ -66,6 +68,8 @@ class RunStatus(StrEnum):
 
 
 ENDED_RUN = frozenset({RunStatus.SUCCEEDED, RunStatus.STOPPED, RunStatus.FAILED, RunStatus.PARTIAL})
+# Only of these can anything be started: workers look at no others.
+STARTABLE = frozenset({RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.STOPPING})
 
 
 def may_follow(old: Status, new: Status) -> bool:
@@ -78,12 +82,17 @@ def sources_of(new: Status) -> frozenset[Status]:
     return frozenset(old for old in Status if may_follow(old, new))
 
 
-def roll_up(counts: Mapping[str, int], *, stop_asked: bool) -> RunStatus:
+def roll_up(
+    counts: Mapping[str, int], *, stop_asked: bool, is_waiting: bool = False, is_paused: bool = False
+) -> RunStatus:
     """Derive a run's status from how many invocations are in each status.
 
-    A run succeeded only if every invocation did; a lost one is never hidden behind "stopped".
+    A run succeeded only if every invocation did; a lost one is never hidden behind "stopped". One that waits for an
+    answer, or is paused, is called so once nothing of it is active.
     """
     present = {Status(name) for name, count in counts.items() if count}
+    if Status.QUEUED in present and not present & ACTIVE and (is_waiting or is_paused):
+        return RunStatus.PAUSED if is_paused else RunStatus.WAITING
     if present & ACTIVE or (Status.QUEUED in present and present != {Status.QUEUED}):
         return RunStatus.STOPPING if stop_asked else RunStatus.RUNNING
     if present == {Status.QUEUED}:

@@ -42,6 +42,8 @@ LOOKS = {
     "lost": Look("Outcome unknown", "circle-help"),
     # Runs, besides the ones they share with invocations.
     "partial": Look("Partly succeeded", "triangle-alert"),
+    "waiting": Look("Waiting for an answer", "circle-help"),
+    "paused": Look("Paused", "clock"),
     # Instances.
     "reachable": Look("Reachable", "circle-check"),
     "unknown": Look("Not checked", "circle-dashed"),

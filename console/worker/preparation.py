@@ -12,6 +12,7 @@ from console.runs.journal import Journal
 from console.runs.models import Run
 from console.runs.prompts import Prompt, Prompts
 from console.runs.queue import Claim
+from console.runs.rate import Rollout
 from console.runs.services import os_mismatch
 from console.runs.status import Status
 from console.runs.variables import Variables
@@ -50,6 +51,20 @@ PROMPT_GONE = Refusal(
 
 
 @dataclass(frozen=True, slots=True)
+class Attempts:
+    """Which attempt to reach an instance this is, of how many, and how long to wait for the next one."""
+
+    number: int = 1
+    most: int = 1
+    delay_s: int = 0
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no other follows."""
+        return self.number >= self.most
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """A claimed invocation made ready: what to send where."""
 
@@ -58,6 +73,7 @@ class Order:
     command: Command
     credential_id: int | None
     stop_at_cap: bool = False
+    attempts: Attempts = field(default_factory=Attempts)
     secrets: tuple[str, ...] = field(default=(), repr=False)
     allowed_exit_statuses: frozenset[int] = ALLOWED_EXIT_STATUSES
 
@@ -94,11 +110,17 @@ def prepare(claims: Sequence[Claim], prompts: Prompts) -> list[Order | Refusal]:
                 command=command_of(run, new_marker(), hidden),
                 credential_id=credential.pk if credential else None,
                 stop_at_cap=run.stop_at_cap,
+                attempts=_attempts(run, claim),
                 secrets=tuple(value for _, value in hidden),
             )
             is_prompted = claim.is_prompted and credential is None
             orders.append(_prompted(order, instance, run.pk, prompts.of(run.pk)) if is_prompted else order)
     return orders
+
+
+def _attempts(run: Run, claim: Claim) -> Attempts:
+    rollout = Rollout.of(run.rollout)
+    return Attempts(claim.attempt, rollout.connect_attempts, rollout.connect_delay_s)
 
 
 def command_of(run: Run, marker: uuid.UUID, secrets: Variables = ()) -> Command:

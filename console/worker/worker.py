@@ -12,16 +12,18 @@ from django.db import OperationalError, connection
 
 from console import bus, databases
 from console.runs import queue
-from console.runs.invoke import Work, finish_unstarted, invoke
+from console.runs.invoke import Work, finish_unreachable, finish_unstarted, invoke
 from console.runs.journal import Journal
 from console.runs.prompts import Prompts
+from console.runs.status import Status
 from console.worker import aftercare, checks, preparation, upkeep
 from console.worker.deliveries import Deliveries
 from console.worker.learnt import Learnt
 from console.worker.notices import Notices
 from console.worker.placements import Placements
-from console.worker.preparation import Order, Refusal
+from console.worker.preparation import Attempts, Order, Refusal
 from console.worker.writer import Writer
+from instances.engine.errors import ConnectError
 from instances.engine.local import LocalTransport
 from instances.engine.pool import Pool
 from instances.engine.ssh import SSHTransport
@@ -143,9 +145,9 @@ class Worker:
         self._journals[claim.invocation_id] = journal
         self._stops[claim.invocation_id] = StopSignal()
         self._idle.clear()
-        invocations.create_task(self._invoke(journal, order))
+        invocations.create_task(self._invoke(claim, journal, order))
 
-    async def _invoke(self, journal: Journal, order: Order | Refusal) -> None:
+    async def _invoke(self, claim: queue.Claim, journal: Journal, order: Order | Refusal) -> None:
         stop = self._stops[journal.invocation_id]
         try:
             if isinstance(order, Refusal):
@@ -162,9 +164,12 @@ class Worker:
                     allowed_exit_statuses=order.allowed_exit_statuses,
                     stop=stop,
                     secrets=order.secrets,
+                    is_last_attempt=order.attempts.is_last,
                 )
                 error = await invoke(work, pool=self._pool, flush=lambda: self._writer.flush(journal))
                 self._learnt.note(order.instance_id, error, credential_id=order.credential_id, via=order.target.via)
+                if error is not None and journal.status is Status.CONNECTING:
+                    await self._try_again_later(claim, work, order.attempts, error)
             await self._writer.flush(journal)
         except Exception:
             # The last resort: one broken invocation must not take the others of this worker with it.
@@ -173,6 +178,20 @@ class Worker:
             await self._writer.flush(journal)
         finally:
             self._let_go(journal)
+
+    async def _try_again_later(self, claim: queue.Claim, work: Work, attempts: Attempts, error: ConnectError) -> None:
+        put_back = await self._in_database(
+            queue.try_again_later,
+            claim,
+            delay_s=attempts.delay_s,
+            reason=error.reason,
+            message=f"Attempt {attempts.number} of {attempts.most}; the next in {attempts.delay_s} s. {error}",
+        )
+        if put_back:
+            bus.ring(bus.WEB)
+        else:
+            # Its start was sent, or somebody stops it: the worker that owns it says which.
+            finish_unreachable(work.journal, error, stopped=work.stop.cause is not None)
 
     def _let_go(self, journal: Journal) -> None:
         del self._journals[journal.invocation_id], self._stops[journal.invocation_id]
