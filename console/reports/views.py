@@ -3,15 +3,17 @@
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
-from django.shortcuts import get_object_or_404
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_GET, require_POST
 
-from console.reports import archive, history_export, record
+from console.reports import archive, history_export, record, retention
 from console.runs import history, services
 from console.runs.models import Run
 from console.streaming import streamed
+from instances.access import rules
 from instances.access.requests import SignedInRequest
 
 if TYPE_CHECKING:
@@ -82,3 +84,30 @@ def _file(request: HttpRequest, body: Iterator[bytes], name: str, content_type: 
 
 def _today() -> str:
     return timezone.now().strftime("%Y-%m-%d")
+
+
+# ------------------------------------------------------------------ retention
+
+
+@require_GET
+def retention_rules(request: SignedInRequest) -> HttpResponse:
+    """Show how long runs are kept and what goes when."""
+    rules.require_anywhere(request.user, rules.Action.VIEW)
+    return _retention(request, retention.form_for(request.user))
+
+
+@require_POST
+def keep_runs(request: SignedInRequest) -> HttpResponse:
+    """Set how long the runs of a saved command are kept."""
+    rules.require_anywhere(request.user, rules.Action.MANAGE_SAVED_COMMANDS)
+    form = retention.KeepForm(request.POST, user=request.user)
+    saved = form.press()
+    if saved is None:
+        return _retention(request, form, status=422)
+    messages.success(request, f"The runs of {saved.name} are kept so from now on.")
+    return redirect("retention")
+
+
+def _retention(request: SignedInRequest, form: retention.KeepForm, status: int = 200) -> HttpResponse:
+    context = {"picture": retention.picture(request.user), "form": form}
+    return render(request, "reports/retention.html", context, status=status)

@@ -115,6 +115,8 @@ class Run(models.Model):
             models.Index(
                 fields=("finished_at",), name="runs_to_tell_about", condition=Q(notify_state=NotifyState.WANTED)
             ),
+            # Earlier runs of the same command.
+            models.Index(fields=("command_sha256", "-id")),
         )
 
     @property

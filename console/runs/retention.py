@@ -4,7 +4,7 @@
 """
 
 import fcntl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from console import bus
 from console.members.models import User
-from console.runs import queue
+from console.runs import keeping, queue
 from console.runs.models import STORED_OUTPUT, Invocation, Output, OutputKind, Run
 from console.runs.status import ENDED_RUN, RunStatus
 from instances.audit.services import record
@@ -42,16 +42,22 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be removed: ``runs`` as a whole, and the output of ``output_of``; ids, oldest first."""
+    """What is to be removed: ``runs`` as a whole, and the output of ``output_of``; ids, oldest first.
+
+    ``output_bytes`` is that of ``output_of``, ``run_bytes`` that of ``runs``. ``by_own_rules``: some of the runs are
+    removed by the rule of their saved command.
+    """
 
     runs: tuple[int, ...] = ()
     output_of: tuple[int, ...] = ()
     output_bytes: int = 0
+    run_bytes: int = 0
+    by_own_rules: bool = False
 
     @property
     def amount(self) -> "Removed":
         """What will have been removed once it is carried out."""
-        return Removed(len(self.runs), len(self.output_of), self.output_bytes)
+        return Removed(len(self.runs), len(self.output_of), self.output_bytes, by_own_rules=self.by_own_rules)
 
 
 @dataclass(slots=True)
@@ -62,31 +68,66 @@ class Removed:
     outputs: int = 0
     output_bytes: int = 0
     rows: int = 0
+    by_own_rules: bool = False
 
 
 def plan(limits: Limits) -> Plan:
-    """Return what the limits ask to remove: runs that ended too long ago, then the output of those sent first.
+    """Return what the limits ask to remove now: runs whose time is over, then the output of those sent first.
 
     1. Never anything of a run that has not ended, or that has a lost invocation still to be looked at.
-    2. The output of a run goes as a whole, and no more runs than it takes to come below the limit.
-    Side effects: three queries; none of them reads output.
+    2. A run of a saved command with a rule of its own is kept as long as that says.
+    3. The output of a run goes as a whole, and no more runs than it takes to come below the limit. Runs that a rule
+       keeps longer than the limit of days come last.
+    Side effects: four queries, with rules of saved commands six; none of them reads output.
     """
-    spared = set(Invocation.objects.exclude(recheck="").order_by().values_list("run_id", flat=True))
-    old = tuple(pk for pk in _old_runs(limits.days) if pk not in spared)
-    total = stored_bytes()
+    own_rules, spared, total = keeping.own_rules(), _spared(), stored_bytes()
+    old, by_own_rules = _over(limits, own_rules, spared, timezone.now())
     if not old and not 0 < limits.output_bytes < total:
         return Plan()
-    stored = {pk: size for pk, size in _stored_by_run() if pk not in spared}
-    excess = total - sum(stored.pop(pk, 0) for pk in old) - limits.output_bytes
+    return _plan(limits, old, by_own_rules, _stock(limits, own_rules, spared), total)
+
+
+def forecast(limits: Limits, moments: Iterable[datetime]) -> list[Plan]:
+    """Return what will be removed by each of these moments if nothing is added until then."""
+    own_rules, spared, total = keeping.own_rules(), _spared(), stored_bytes()
+    stock = _stock(limits, own_rules, spared)
+    return [_plan(limits, *_over(limits, own_rules, spared, at), stock, total) for at in moments]
+
+
+def _spared() -> set[int]:
+    return set(Invocation.objects.exclude(recheck="").order_by().values_list("run_id", flat=True))
+
+
+def _over(
+    limits: Limits, own_rules: Mapping[int, int], spared: Collection[int], at: datetime
+) -> tuple[tuple[int, ...], bool]:
+    """Return the runs whose time is over at a moment, and whether rules of saved commands had a part in it."""
+    usual = [pk for pk in keeping.over_by_setting(limits.days, at, own_rules) if pk not in spared]
+    own = [pk for pk in keeping.over_by_own_rules(at, own_rules) if pk not in spared]
+    return tuple(sorted(usual + own) if own else usual), bool(own)
+
+
+def _stock(limits: Limits, own_rules: Mapping[int, int], spared: Collection[int]) -> dict[int, int]:
+    """Return the bytes of output of each run that may be removed, in the order in which that is done."""
+    last = keeping.kept_longer(limits.days, own_rules)
+    stored = ((pk, size) for pk, size in _stored_by_run() if pk not in spared)
+    return dict(sorted(stored, key=lambda row: (row[0] in last, row[0])) if last else stored)
+
+
+def _plan(limits: Limits, old: tuple[int, ...], by_own_rules: bool, stock: Mapping[int, int], total: int) -> Plan:
+    run_bytes = sum(stock.get(pk, 0) for pk in old)
+    excess = total - run_bytes - limits.output_bytes
     output_of: list[int] = []
     output_bytes = 0
-    if limits.output_bytes:
-        for pk, size in stored.items():
+    if limits.output_bytes and excess > 0:
+        gone = set(old)
+        for pk, size in stock.items():
             if output_bytes >= excess:
                 break
-            output_of.append(pk)
-            output_bytes += size
-    return Plan(old, tuple(output_of), output_bytes)
+            if pk not in gone:
+                output_of.append(pk)
+                output_bytes += size
+    return Plan(old, tuple(output_of), output_bytes, run_bytes, by_own_rules)
 
 
 def stored_bytes() -> int:
@@ -96,15 +137,6 @@ def stored_bytes() -> int:
     others = Invocation.objects.filter(finished_at=None, run__status__in=sorted(set(RunStatus) - ENDED_RUN))
     sums = (rows.aggregate(total=Sum(F("stdout_bytes") + F("stderr_bytes")))["total"] for rows in (ended, others))
     return sum(total or 0 for total in sums)
-
-
-def _old_runs(days: int) -> Iterator[int]:
-    if not days:
-        return iter(())
-    before = timezone.now() - timedelta(days=days)
-    # The first condition follows from the second and has an index.
-    old = Run.objects.filter(created_at__lt=before, finished_at__lt=before)
-    return old.order_by("created_at").values_list("pk", flat=True).iterator()
 
 
 def _stored_by_run() -> Iterator[tuple[int, int]]:
@@ -123,7 +155,7 @@ def carry_out(planned: Plan, *, actor: User | None, os_user: str = "") -> Iterat
     with the first removal. ``actor`` is None when a worker does it by itself; ``os_user`` is who typed it.
     Side effects: viewers of what is removed are woken.
     """
-    removed = Removed()
+    removed = Removed(by_own_rules=planned.by_own_rules)
     is_recorded = False
     for run_id, remove in _work(planned):
         more = True
@@ -148,7 +180,7 @@ def _work(planned: Plan) -> Iterator[tuple[int, Remove]]:
 def _remove_run(run_id: int, removed: Removed) -> bool:
     """Remove a part of a run: output, then invocations from the last on, then the run itself; False when it is gone."""
     run = _removable(run_id)
-    if run is None:
+    if run is None or keeping.is_kept_for_ever(run):
         return False
     if _remove_stored(run, removed) and _with_output(run):
         return True
@@ -283,11 +315,23 @@ class Turn:
         self._file.flush()
 
 
+def next_round() -> datetime:
+    """Return when a worker does the next daily round: now, when the last one is more than a day ago or unknown."""
+    now = timezone.now()
+    try:
+        last = datetime.fromisoformat((Path(settings.DATA_DIR) / "retention.lock").read_text().strip())
+    except (OSError, ValueError):
+        return now
+    return last + timedelta(days=1) if timedelta(0) <= now - last < timedelta(days=1) else now
+
+
 def sentence(verb: str, amount: Removed, limits: Limits) -> str:
     """Return "Removed 3 runs older than 90 days, the output of 2 runs (1.2 GB)"; empty when it is about nothing."""
     parts = []
     if amount.runs:
-        parts.append(f"{amount.runs} run{pluralize(amount.runs)} older than {limits.days} day{pluralize(limits.days)}")
+        days = f"older than {limits.days} day{pluralize(limits.days)}"
+        why = "whose time was over" if amount.by_own_rules else days
+        parts.append(f"{amount.runs} run{pluralize(amount.runs)} {why}")
     if amount.outputs:
         size = size_words(amount.output_bytes)
         parts.append(f"the output of {amount.outputs} run{pluralize(amount.outputs)} ({size})")

@@ -19,11 +19,16 @@ class SavedCommand(models.Model):
     is_shared = models.BooleanField(default=True)
     latest = models.ForeignKey("SavedCommandVersion", null=True, on_delete=models.SET_NULL, related_name="+")
     archived_at = models.DateTimeField(null=True, blank=True)
+    # How long its runs are kept, other than MUSTER_RETENTION_DAYS says: 0 is for ever, null as the setting says.
+    keep_days = models.PositiveIntegerField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
         ordering = ("name",)
+        indexes = (
+            models.Index(fields=("keep_days",), name="kept_by_own_rule", condition=models.Q(keep_days__isnull=False)),
+        )
 
     def __str__(self) -> str:
         return self.name

@@ -25,6 +25,7 @@ class Action(StrEnum):
     TRUST_HOST_KEYS = "trust_host_keys"
     MANAGE_MEMBERS = "manage_members"
     MANAGE_NOTIFICATIONS = "manage_notifications"
+    MANAGE_RETENTION = "manage_retention"
 
 
 _VIEWER = frozenset({Action.VIEW})

@@ -51,6 +51,10 @@ history-csv           GET   sign-in    sign-in  200       200        200     200
 history-csv           POST  sign-in    sign-in  405       405        405     405     405       405
 history-json          GET   sign-in    sign-in  200       200        200     200     200       200
 history-json          POST  sign-in    sign-in  405       405        405     405     405       405
+retention             GET   sign-in    sign-in  403       200        200     200     200       200
+retention             POST  sign-in    sign-in  405       405        405     405     405       405
+keep-runs             GET   sign-in    sign-in  405       405        405     405     405       405
+keep-runs             POST  sign-in    sign-in  403       >!         >!      403     >!        >!     retention
 instance-commands     GET   sign-in    sign-in  404       404        200     200     200       200
 instance-commands     POST  sign-in    sign-in  405       405        405     405     405       405
 
@@ -195,6 +199,7 @@ AUDIT = {
     "send": "run.send",
     "stop-run": "run.stop",
     "recheck-run": "run.recheck",
+    "keep-runs": "saved_command.keep_runs",
     "delete-saved-command": "saved_command.delete",
     "sign-out-everywhere": "sign_out_everywhere",
     "add-member": "add_member",

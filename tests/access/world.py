@@ -173,6 +173,7 @@ _FORMS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
         "ids": str(ids["instance_id"]),
         "request_key": "matrix",
     },
+    "keep-runs": lambda ids: {"saved": ids["saved_id"], "keep": "for_ever"},
     "test-connections": lambda ids: {"ids": str(ids["instance_id"]), "start": "1"},
     "send-targets": lambda ids: {"ids": str(ids["instance_id"])},
     "sign-in": lambda ids: {"username": "nobody", "password": "wrong"},
