@@ -22,11 +22,18 @@ _KEPT = re.compile(
     r"MUSTER_.*|__.|_|BASH.*|SHELLOPTS|E?UID|E?GID|PPID|IFS|OPTIND|OPTARG|LINENO|S?RANDOM|SECONDS"
     r"|EPOCH(SECONDS|REALTIME)|FUNCNAME|GROUPS|DIRSTACK|HISTCMD|PIPESTATUS|COMP_.*"
 )
+# What the console tells a script about its instance; nobody else sets these.
+_TOLD = re.compile(r"MUSTER_INSTANCE_[A-Za-z0-9_]{1,100}")
 
 
 def is_variable_name(name: str) -> bool:
     """Say whether a variable of this name can be set for a script."""
     return bool(_NAME.fullmatch(name)) and not _KEPT.fullmatch(name)
+
+
+def is_settable(name: str) -> bool:
+    """Say whether a script can be given a variable of this name, by a person or by the console itself."""
+    return is_variable_name(name) or bool(_TOLD.fullmatch(name))
 
 
 def setup_line(variables: Iterable[tuple[str, str]], arguments: Iterable[str]) -> str:
@@ -36,7 +43,7 @@ def setup_line(variables: Iterable[tuple[str, str]], arguments: Iterable[str]) -
     """
     parts = []
     for name, value in variables:
-        if not is_variable_name(name):
+        if not is_settable(name):
             raise ValueError(NAME_RULE)
         parts.append(f"{name}={_quoted(value)}; export {name}; ")
     if words := " ".join(map(_quoted, arguments)):

@@ -105,6 +105,17 @@ def deliver(command: Command) -> Delivery:
     return Delivery(request, opening, nonce.encode(), nonce.encode())
 
 
+def is_posix_shell(interpreter: str, text: str) -> bool:
+    """Say whether a POSIX shell reads a Shell command: by its interpreter, else by its ``#!`` line."""
+    line = text.partition("\n")[0].strip()
+    given = interpreter.strip() or (line[2:].strip() if line.startswith("#!") else "")
+    # What env is given before the program's name is none: options, variables.
+    words = [word for word in given.split() if "=" not in word and not word.startswith("-")]
+    while words[1:] and words[0].rpartition("/")[2] in {"env", "busybox"}:
+        words.pop(0)
+    return not words or words[0].rpartition("/")[2] in _POSIX_SHELLS
+
+
 def _interpreter(command: Command) -> tuple[str, str, list[str]]:
     """Return how to hand over, the program that must exist, and the words to start."""
     if not command.interpreter.strip():

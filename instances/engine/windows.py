@@ -12,15 +12,26 @@ child writes to the SSH server's own pipes, so that no byte is decoded on the wa
 "NUL <nonce> exit <code>", for the exit code has 32 bits: asyncssh keeps 8 of them, a PowerShell as default shell one.
 - Bat: a file in the temporary folder, taken away afterwards, run by cmd.exe in code page 65001 (UTF-8).
 - PowerShell: ``_EVALUATE`` reads it from stdin; nothing is on disk, and no execution policy applies to it.
+
+Variables are a line of Base64 on stdin, set one by one in the environment that the script inherits: no value is ever
+read as PowerShell or Bat. But ``%NAME%`` puts a value into a line before cmd.exe reads that line, so Bat takes only
+values in which nothing means anything to it.
 """
 
 import base64
+import re
 import secrets
 from uuid import UUID
 
 from instances.engine.delivery import Delivery
+from instances.engine.environment import NAME_RULE, is_settable
 from instances.engine.errors import CommandRefused
 from instances.engine.types import Command, CommandType
+
+BAT_RULE = "Bat takes letters from A to Z, digits, blanks and _ - . , : / \\ @ + = only, and no \\ at the end."
+# No quote and no line end, no % ! ^ & | < > ( ), and nothing that a code page turns into one of them. A \ at the end
+# would join a quote after it to the value.
+_BAT_VALUE = re.compile(r"(?:[A-Za-z0-9 _\-.,:/\\@+=]*[A-Za-z0-9 _\-.,:/@+=])?")
 
 # Windows PowerShell takes seconds to start on a machine that has not run it for a while.
 SLACK_S = 20.0
@@ -37,7 +48,7 @@ $u=New-Object Text.UTF8Encoding $false
 function Say($t,$s=$o){$b=$u.GetBytes("$t`n");$s.Write($b,0,$b.Length);$s.Flush()}
 function Line{$m=New-Object IO.MemoryStream
 while(($c=$i.ReadByte()) -ne 10){if($c -lt 0){exit 125};$m.WriteByte($c)};$u.GetString($m.ToArray())}
-$n=Line;$k=Line;$d=Line;$w=Line;$a=Line;$x=Line
+$n=Line;$k=Line;$d=Line;$w=Line;$a=Line;$x=Line;$v=Line
 $c=[Microsoft.Win32.Registry]::GetValue('HKEY_LOCAL_MACHINE\SYSTEM\CurrentControlSet\Control\Nls\CodePage','OEMCP','')
 Say "$n $PID $([Diagnostics.Process]::GetCurrentProcess().StartTime.ToFileTimeUtc()) $c"
 if($d -match '^~([\\/]|$)'){$d=$HOME+$d.Substring(1)}
@@ -50,6 +61,8 @@ if($x){$f=[IO.Path]::Combine([IO.Path]::GetTempPath(),"muster.$k");$y="$f\script
 try{[void][IO.Directory]::CreateDirectory($f);$h=[IO.File]::Create($y);$h.Write($b,0,$l);$h.Close()
 }catch{Say "$n no_space";exit 126}
 $a=$a.Replace('{}',$y)}
+if($v){foreach($p in $v.Split(' ')){$j=$p.IndexOf(':')
+[Environment]::SetEnvironmentVariable($p.Substring(0,$j),$u.GetString([Convert]::FromBase64String($p.Substring($j+1))))}}
 $env:MUSTER_INVOCATION=$k
 $s=New-Object Diagnostics.ProcessStartInfo
 $s.FileName=$g[0].Definition;$s.Arguments=$a;$s.UseShellExecute=$false;$s.RedirectStandardInput=$true
@@ -76,8 +89,8 @@ def deliver(command: Command) -> Delivery:
 
     Raises: CommandRefused for what cannot be sent to one.
     """
-    if command.run_as or command.environment or command.arguments:
-        message = "Windows takes no other user, variables or arguments. The command did not run."
+    if command.run_as or command.arguments:
+        message = "Windows takes no other user and no arguments. The command did not run."
         raise CommandRefused(message, reason="command_invalid")
     is_bat = command.command_type is CommandType.BAT
     program = command.interpreter.strip()
@@ -89,13 +102,35 @@ def deliver(command: Command) -> Delivery:
     else:
         program, arguments, suffix = program or "powershell.exe", _POWERSHELL + encoded(command.marker, _EVALUATE), ""
     nonce = secrets.token_hex(16)
-    lines = [nonce, str(command.marker), command.working_directory, program, arguments, suffix]
+    lines = [nonce, str(command.marker), command.working_directory, program, arguments, suffix, _variables(command)]
     if any(character in line for line in lines for character in "\0\n\r"):
         message = "The working directory and the interpreter must be one line each. The command did not run."
         raise CommandRefused(message, reason="command_invalid")
     opening = "".join(line + "\n" for line in lines).encode() + _script(command)
     exec_request = request(command.marker, _SUPERVISE)
     return Delivery(exec_request, opening, nonce.encode(), nonce.encode(), SLACK_S, has_exit_line=True)
+
+
+def is_bat_value(value: str) -> bool:
+    """Say whether Bat can be given this value of a variable: see ``BAT_RULE``."""
+    return bool(_BAT_VALUE.fullmatch(value))
+
+
+def _variables(command: Command) -> str:
+    """Return names and values as ``_SUPERVISE`` reads them: NAME:Base64, separated by blanks."""
+    words = []
+    for name, value in command.environment:
+        if not is_settable(name):
+            raise CommandRefused(f"{NAME_RULE} The command did not run.", reason="command_invalid")
+        if "\0" in value or (command.command_type is CommandType.BAT and not is_bat_value(value)):
+            why = "A value cannot hold a NUL character." if "\0" in value else BAT_RULE
+            raise CommandRefused(f"{why} The command did not run.", reason="command_invalid")
+        try:
+            words.append(f"{name}:{base64.b64encode(value.encode()).decode()}")
+        except UnicodeEncodeError:
+            message = "A value is not valid Unicode text. The command did not run."
+            raise CommandRefused(message, reason="command_invalid") from None
+    return " ".join(words)
 
 
 def request(marker: UUID, program: str) -> str:

@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,7 @@ class Received:
     interpreter: str
     arguments: str
     suffix: str
+    variables: dict[str, str]
     script: bytes
     is_whole: bool
 
@@ -42,7 +44,7 @@ class Received:
         assert not set(exec_request) & set("\"'`$&|<>^%!();{}@#,\\\r\n")
         words = exec_request.split(" ")
         assert words[0] == "powershell.exe"
-        nonce, marker, directory, interpreter, arguments, suffix, body = stdin.split(b"\n", 6)
+        nonce, marker, directory, interpreter, arguments, suffix, variables, body = stdin.split(b"\n", 7)
         return cls(
             decoded(words[1:]),
             nonce.decode(),
@@ -51,6 +53,10 @@ class Received:
             interpreter.decode(),
             arguments.decode(),
             suffix.decode(),
+            {
+                name: base64.b64decode(value, validate=True).decode()
+                for name, _, value in (word.partition(":") for word in variables.decode().split())
+            },
             body.removesuffix(nonce),
             body.endswith(nonce),
         )
@@ -95,11 +101,20 @@ class Wine:
         subprocess.run(["wineserver", "-p30"], env=wine.environment, check=False)
         return wine
 
-    def start(self, *words: str, stdin: int = subprocess.DEVNULL, cwd: Path | None = None) -> "subprocess.Popen[bytes]":
+    def start(
+        self,
+        *words: str,
+        stdin: int = subprocess.DEVNULL,
+        cwd: Path | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> "subprocess.Popen[bytes]":
         """Start a Windows program."""
-        return subprocess.Popen([str(WINE), *words], env=self.environment, stdin=stdin, cwd=cwd)
+        environment = {**self.environment, **(variables or {})}
+        return subprocess.Popen([str(WINE), *words], env=environment, stdin=stdin, cwd=cwd)
 
-    def cmd(self, arguments: str, name: str, script: bytes, suffix: str) -> int:
+    def cmd(
+        self, arguments: str, name: str, script: bytes, suffix: str, variables: Mapping[str, str] | None = None
+    ) -> int:
         """Run cmd.exe with a command line as delivered, on a script file, and return its 32-bit exit code.
 
         Wine escapes the quotes of its own command line, so the line is put into a batch file; and Linux would cut the
@@ -113,7 +128,7 @@ class Wine:
             # In front: a digit right before the > would be the number of a stream.
             ending = rf"@>C:\{name}\code echo %errorlevel%"
             (folder / "outer.cmd").write_bytes(f"@cmd.exe {line}\r\n{ending}\r\n".encode())
-            self.start("cmd.exe", "/d", "/c", rf"C:\{name}\outer.cmd", cwd=folder).wait(120)
+            self.start("cmd.exe", "/d", "/c", rf"C:\{name}\outer.cmd", cwd=folder, variables=variables).wait(120)
             return int((folder / "code").read_text())
         finally:
             shutil.rmtree(folder)

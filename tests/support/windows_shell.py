@@ -14,7 +14,7 @@ from tests.support.windows import Received, Wine
 
 def main() -> None:
     stdin, stdout, stderr = sys.stdin.buffer, sys.stdout.buffer, sys.stderr.buffer
-    opening = b"".join(stdin.readline() for _ in range(6))
+    opening = b"".join(stdin.readline() for _ in range(7))
     nonce = opening.split(b"\n", 1)[0]
     stdout.write(nonce + b" %d %d 850\n" % (os.getpid(), time.time_ns() // 100))
     stdout.flush()
@@ -26,7 +26,9 @@ def main() -> None:
     for stream, line in ((stdout, nonce + b" ok\n"), (stderr, nonce + b"\n")):
         stream.write(line)
         stream.flush()
-    code = Wine.prepared().cmd(received.arguments, f"muster.{received.marker}", received.script, received.suffix)
+    code = Wine.prepared().cmd(
+        received.arguments, f"muster.{received.marker}", received.script, received.suffix, received.variables
+    )
     stdout.write(b"\0%b exit %d\n" % (nonce, code))
     sys.exit(code != 0)
 
