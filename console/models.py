@@ -4,11 +4,13 @@ from console.members.models import SignInLink, User
 from console.notifications.models import Destination, Notice
 from console.runs.models import Invocation, Output, PromptedPassword, Run, RunSecrets, WorkerLease
 from console.saved_commands.models import SavedCommand, SavedCommandVersion
+from console.schedules.models import Firing, Schedule
 from console.transfers.models import Delivery, Transfer
 
 __all__ = [
     "Delivery",
     "Destination",
+    "Firing",
     "Invocation",
     "Notice",
     "Output",
@@ -17,6 +19,7 @@ __all__ = [
     "RunSecrets",
     "SavedCommand",
     "SavedCommandVersion",
+    "Schedule",
     "SignInLink",
     "Transfer",
     "User",

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from django.conf import settings
 
 from console.runs import disk_space, retention
+from console.schedules import services as schedules
 from console.transfers import retention as transfers
 
 logger = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ async def _prune(executor: Executor) -> None:
     limits = retention.Limits(settings.ENV.retention_days, settings.ENV.retention_bytes)
     planned = await _in_thread(executor, retention.plan, limits)
     await _to_the_end(executor, transfers.prune(limits.days))
+    await _to_the_end(executor, schedules.prune(limits.days))
     removed = await _to_the_end(executor, retention.carry_out(planned, actor=None)) or retention.Removed()
     await _to_the_end(executor, disk_space.give_back())
     if said := retention.sentence("Removed", removed, limits):

@@ -16,6 +16,7 @@ from console.runs.invoke import Work, finish_unreachable, finish_unstarted, invo
 from console.runs.journal import Journal
 from console.runs.prompts import Prompts
 from console.runs.status import Status
+from console.schedules import ticker
 from console.worker import aftercare, checks, preparation, upkeep
 from console.worker.deliveries import Deliveries
 from console.worker.learnt import Learnt
@@ -97,6 +98,7 @@ class Worker:
         yield self._watch_stops_and_checks(side)
         if self._run_id is None:
             yield upkeep.prune_daily(self._database)
+            yield ticker.tick_until(self._draining, self._in_database)
 
     def drain(self) -> None:
         """Claim no more; what runs gets ``DRAIN_S`` to end, then it is stopped, verified."""

@@ -26,6 +26,7 @@ class Action(StrEnum):
     MANAGE_MEMBERS = "manage_members"
     MANAGE_NOTIFICATIONS = "manage_notifications"
     MANAGE_RETENTION = "manage_retention"
+    MANAGE_SCHEDULES = "manage_schedules"
 
 
 _VIEWER = frozenset({Action.VIEW})

@@ -64,7 +64,7 @@ class Console:
 
 
 @functools.cache
-def _migrated() -> Path:
+def migrated() -> Path:
     """A data folder with nothing but an empty database as ``serve`` makes it; removed with this process."""
     folder = Path(tempfile.mkdtemp(prefix="muster-migrated-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -101,7 +101,7 @@ def start_console(folder: Path, *arguments: str, **environment: str) -> Console:
     }
     if not arguments and not (folder / "data").exists():
         # Two dozen consoles start in the tests; those of the demo make everything themselves, the others are spared it.
-        shutil.copytree(_migrated(), folder / "data")
+        shutil.copytree(migrated(), folder / "data")
     log = folder / "serve.log"
     # A console started before on the same folder has said so too.
     said_before = len(log.read_text(errors="replace")) if log.exists() else 0
