@@ -9,7 +9,7 @@ urlpatterns = [
     path("", include("console.runs.urls")),
     path("", include("console.reports.urls")),
     path("", include("console.transfers.urls")),
-    path("", include("console.saved_commands.urls")),
+    path("", include("console.library.urls")),
     path("", include("console.notifications.urls")),
     path("", include("console.members.urls")),
     path("", include("console.demo.urls")),

@@ -56,6 +56,19 @@ def for_windows(initial: Mapping[str, Any]) -> dict[str, Any]:
     return {**initial, **emptied, **moved, "command_type": CommandType.SHELL}
 
 
+def for_windows_alone(initial: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the start values of a form with a text for each family in those of a form for Windows alone."""
+    moved = {
+        "command_type": initial["windows_type"],
+        "command": initial["windows_command"],
+        "interpreter": initial.get("windows_interpreter", ""),
+        "working_directory": initial.get("windows_directory", ""),
+    }
+    # Only Shell takes these.
+    emptied = dict.fromkeys(("run_as", "environment", "arguments", "windows_command"), "")
+    return {**initial, **emptied, **moved}
+
+
 def send_to_families(
     actor: User,
     *,

@@ -12,6 +12,7 @@ from console.members.models import User
 from console.runs import services
 from console.runs.choice import Choice, chosen, matching_instances
 from console.runs.families import Part, family_of
+from console.runs.keep_fields import KeepFields
 from console.runs.models import CommandType
 from console.runs.notify_fields import NotifyFields
 from console.runs.prompts import Prompt
@@ -33,7 +34,7 @@ Text = TypeVar("Text")
 Result = TypeVar("Result")
 
 
-class SendForm(NotifyFields, forms.Form):
+class SendForm(KeepFields, NotifyFields):
     """The Send Command dialog, in the page or as a page of its own.
 
     Targets are ``ids`` (comma-separated), or everything that matches ``query`` in ``group`` (empty: in all that the
@@ -75,9 +76,6 @@ class SendForm(NotifyFields, forms.Form):
     stop_at_cap = forms.TypedChoiceField(
         choices=[("", "Go on"), ("1", "Stop")], coerce=bool, empty_value=None, required=False
     )
-    keep_name = forms.CharField(required=False, max_length=80)
-    # The version of a saved command that the form was filled from.
-    saved_version = forms.ModelChoiceField(SavedCommandVersion.objects.none(), required=False, widget=forms.HiddenInput)
     request_key = forms.CharField(max_length=64, widget=forms.HiddenInput, required=False)
     ids = forms.CharField(required=False, max_length=MAX_IDS_CHARACTERS, widget=forms.HiddenInput)
     query = forms.CharField(required=False, max_length=2000, widget=forms.HiddenInput)
@@ -104,6 +102,8 @@ class SendForm(NotifyFields, forms.Form):
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.user = user
+        # Set when the command is kept while it is sent: the run is made from that version.
+        self.kept_version: SavedCommandVersion | None = None
         self.fields["saved_version"].queryset = versions_visible_to(user)  # type: ignore[attr-defined]
         if not rules.allowed(user, Action.MANAGE_CREDENTIALS):
             del self.fields["credential"], self.fields["remember"]
@@ -231,7 +231,7 @@ class SendForm(NotifyFields, forms.Form):
         """Return where the command and its instances come from."""
         data = self.cleaned_data
         choice = {"address": data["address"].strip()} if data["address"].strip() else Choice.of(data).as_json()
-        return services.Origin(choice=choice, saved_version=data.get("saved_version"))
+        return services.Origin(choice=choice, saved_version=self.kept_version or data.get("saved_version"))
 
 
 def _read(read: Callable[[Text], Result], given: Text) -> Result:

@@ -10,6 +10,7 @@ from django.utils import timezone
 from console.members.models import User
 from console.runs import output, services
 from console.runs.families import sent_with
+from console.runs.keep_fields import MadeFrom, made_from
 from console.runs.models import Invocation, Run
 from console.runs.status import ACTIVE, NEVER_RAN, Status
 from instances.access import rules
@@ -78,6 +79,7 @@ class RunView:
     summary: str
     row_ids: tuple[int, ...] = field(default=())
     sent_with: tuple[Run, ...] = ()
+    made_from: MadeFrom | None = None
 
     @property
     def first(self) -> int:
@@ -121,7 +123,7 @@ class RunView:
 def run_view(
     user: User, run: Run, *, status: str = ALL, page: int = 1, opened: int | None = None, with_output: bool = False
 ) -> RunView:
-    """Return what a user sees of a run. Side effects: at most seven queries.
+    """Return what a user sees of a run. Side effects: at most eight queries.
 
     An unknown filter means all; a page past the end means the last; ``opened`` is an ordinal, by default the first
     row of the page.
@@ -157,6 +159,7 @@ def run_view(
         summary=summary(numbers),
         row_ids=tuple(row.ordinal for row in rows),
         sent_with=tuple(sent_with(user, run)),
+        made_from=made_from(user, run),
     )
 
 

@@ -5,21 +5,24 @@ from typing import Any
 
 from django.conf import settings
 from django.core.paginator import Paginator
-from django.db.models import F
+from django.db import transaction
+from django.db.models import F, Q
 from django.http import HttpResponse, HttpResponseBase, QueryDict, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console.runs import history, output, services
-from console.runs.families import for_windows, send_to_families
+from console.runs import history, keep_fields, output, services
+from console.runs.families import for_windows, for_windows_alone, send_to_families
 from console.runs.forms import SendForm
 from console.runs.models import CommandType, Invocation, Run
 from console.runs.presentation import ALL, RunView, run_view, which_again
 from console.runs.ranges import Unsatisfiable, parse_range
 from console.runs.targets import Targets, targets_of
 from console.saved_commands import services as saved_commands
+from console.saved_commands.content import SavedCommandError
+from console.saved_commands.models import SavedCommandVersion
 from console.streaming import streamed
 from instances.access import rules
 from instances.access.requests import SignedInRequest
@@ -46,10 +49,13 @@ def home(request: SignedInRequest) -> HttpResponse:
 
 def dashboard(request: SignedInRequest, shown: RunView | None, status: int = 200) -> HttpResponse:
     """Return the one page: the list, with a run open beside it if there is one."""
+    # A saved command chosen first: it waits in the dialog for its instances.
+    wants_saved = shown is None and request.GET.get("saved") and "send_command" in rules.actions_anywhere(request.user)
+    initial = initial_from(request) if wants_saved else {}
     context = {
         "listing": listing(request.user, request.GET if shown is None else QueryDict()),
         "run_view": shown,
-        **send_context(SendForm(user=request.user)),
+        **send_context(SendForm(user=request.user, initial=initial)),
     }
     return render(request, "dashboard.html", context, status=status)
 
@@ -83,47 +89,45 @@ def _send(form: SendForm) -> Run | None:
     if sent := services.already_sent(form.user, form.cleaned_data["request_key"]):
         return sent
     try:
-        saved_commands.check_name(form.cleaned_data["keep_name"])
-        if form.cleaned_data["split"]:
-            return _send_to_families(form)
-        run = services.send_command(
-            form.user,
-            instances=form.instances(),
-            command=form.cleaned_data["command"],
-            request_key=form.cleaned_data["request_key"],
-            options=form.options(),
-            prompt=form.prompt(),
-            remember=form.cleaned_data.get("remember", False),
-            origin=form.origin(),
-        )
-        saved_commands.keep_after_send(form.user, run=run, name=form.cleaned_data["keep_name"])
+        # Together or not at all: a run points at the version that was kept with it.
+        with transaction.atomic():
+            form.kept_version = keep_fields.keep(form)
+            if form.cleaned_data["split"]:
+                return _send_to_families(form)
+            return services.send_command(
+                form.user,
+                instances=form.instances(),
+                command=form.cleaned_data["command"],
+                request_key=form.cleaned_data["request_key"],
+                options=form.options(),
+                prompt=form.prompt(),
+                remember=form.cleaned_data.get("remember", False),
+                origin=form.origin(),
+            )
     except services.RunError as error:
         form.add_error(error.field, str(error))
-        return None
     except InventoryError as error:
         form.add_error("address", str(error))
-        return None
-    except saved_commands.SavedCommandError as error:
-        form.add_error("keep_name", str(error))
-        return None
-    return run
+    except SavedCommandError as error:
+        # A double click: the other request has kept and sent it by now.
+        if sent := services.already_sent(form.user, form.cleaned_data["request_key"]):
+            return sent
+        form.add_error(error.field, str(error))
+    return None
 
 
 def _send_to_families(form: SendForm) -> Run:
     """Send what each OS family gets; the first run is the one shown, and leads to the other."""
     posix, windows = form.parts()
-    key, name = form.cleaned_data["request_key"], form.cleaned_data["keep_name"]
     runs = send_to_families(
         form.user,
         posix=posix,
         windows=windows,
-        request_key=key,
+        request_key=form.cleaned_data["request_key"],
         prompt=form.prompt(),
         remember=form.cleaned_data.get("remember", False),
         origin=form.origin(),
     )
-    for run, kept_as in zip(runs, (name, name and f"{name[:70]} (Windows)"), strict=False):
-        saved_commands.keep_after_send(form.user, run=run, name=kept_as)
     return runs[0]
 
 
@@ -143,12 +147,18 @@ def initial_from(request: SignedInRequest) -> dict[str, Any]:
         given = {name: request.GET.get(name, "") for name in ("query", "group", "except_ids")}
         initial |= {**given, "by_query": True}
     if saved := request.GET.get("saved"):
-        versions = saved_commands.versions_visible_to(request.user)
-        initial |= saved_commands.as_initial(get_object_or_404(versions, saved_id=saved, pk=F("saved__latest")))
+        initial |= saved_commands.as_initial(_saved_version(request, _number(saved, 0)))
     if again := request.GET.get("again"):
         run = get_object_or_404(services.visible_runs(request.user), pk=again)
         initial |= history.as_initial(run, ids=which_again(request.user, run, request.GET.get("which", "all")))
     return initial
+
+
+def _saved_version(request: SignedInRequest, saved_id: int) -> SavedCommandVersion:
+    """Return the version of a saved command that an address names: the latest unless it says which."""
+    versions = saved_commands.versions_visible_to(request.user).filter(saved=saved_id)
+    number = _number(request.GET.get("version"), None)
+    return get_object_or_404(versions, Q(pk=F("saved__latest")) if number is None else Q(number=number))
 
 
 def send_context(form: SendForm, selection: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -158,11 +168,15 @@ def send_context(form: SendForm, selection: Mapping[str, Any] | None = None) -> 
     form.initial.setdefault("command_type", targets.command_type)
     if targets.is_mixed and form.initial["command_type"] != CommandType.SHELL:
         form.initial = for_windows(form.initial)
+    elif targets.windows and not targets.posix and form.initial.get("windows_command"):
+        form.initial = for_windows_alone(form.initial)
+        targets = targets_of(form.user, selection or {}, form.initial["command_type"])
     return {
         "form": form,
         "targets": targets,
         "interpreters": INTERPRETERS,
-        "saved": saved_commands.visible(form.user)[:200],
+        "saved": saved_commands.visible(form.user).select_related(None).only("name")[:200],
+        "made_from": form.made_from,
         "limits": {"script_bytes": settings.MUSTER_SCRIPT_LIMIT_BYTES, "output_bytes": settings.ENV.output_cap},
     }
 

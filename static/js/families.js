@@ -29,6 +29,21 @@ export function useForWindows(form, type, text) {
   return true;
 }
 
+/** For Windows alone a saved command with a text for each side sends that of its Windows section; false without one. */
+export function useWindowsText(form) {
+  const {elements} = form;
+  const text = elements.windows_command.value;
+  if (elements.command_type.value !== "shell" || !text.trim()) return false;
+  for (const radio of elements.command_type) radio.checked = radio.value === elements.windows_type.value;
+  elements.command.value = text;
+  elements.windows_command.value = "";
+  elements.interpreter.value = elements.windows_interpreter.value;
+  elements.working_directory.value = elements.windows_directory.value;
+  // Only Shell takes these.
+  for (const name of ["run_as", "environment", "arguments"]) elements[name].value = "";
+  return true;
+}
+
 /**
  * Show a section per family that is selected. Returns whether the command type changed to one they take, which only
  * happens while nothing is written: a command never becomes one of another type, and the page says who is skipped.

@@ -1,6 +1,6 @@
 // The Send Command dialog: opened over the list, filled from the selection, a row, an address or a former run.
 import {find, instances, isPlainClick, onAct, onContent, tabStore} from "./dom.js";
-import {showFamilies, useForWindows, windowsTypeChanged} from "./families.js";
+import {showFamilies, useForWindows, useWindowsText, windowsTypeChanged} from "./families.js";
 import {keepScriptName, nameScript, startScriptFile} from "./script-file.js";
 import {count, selected} from "./selection.js";
 
@@ -98,6 +98,9 @@ function askTargets() {
   else htmx.ajax("POST", address, {...to, values});
 }
 
+// Whether the form was filled from a saved command.
+const madeFrom = () => find("[data-made-from]", form());
+
 function typeChanged() {
   editor?.setLanguage(form().elements.command_type.value);
   askTargets();
@@ -138,6 +141,7 @@ function goingTo() {
 
 function familiesKnown(numbers) {
   const {elements} = form();
+  if (numbers.windows && !numbers.posix && madeFrom() && useWindowsText(form())) editor?.setValue(elements.command.value);
   const [type, text] = [elements.command_type.value, elements.command.value];
   if (!showFamilies(form(), numbers, find("link[nonce]")?.nonce)) return;
   // What was written for Windows belongs into its section now.
@@ -172,18 +176,27 @@ function nameButton(number = 0) {
   find("[data-send-count]").textContent = `Run${to}`;
 }
 
-function useSaved(select) {
-  const {type, text} = select.selectedOptions[0].dataset;
-  if (text === undefined) return;
-  select.value = "";
-  if (useForWindows(form(), type, text)) return;
-  form().elements.command_type.value = type;
-  typeChanged();
-  useScript("", text);
+// The server draws the form with what was saved: both texts, its options, and which version they are. What the form was
+// going to be sent to stays.
+async function useSaved(select) {
+  if (!select.value) return;
+  const targets = Object.fromEntries(TARGET_FIELDS.map((name) => [name, form().elements[name].value]));
+  if (find("[data-send-address]").hidden) delete targets.address;
+  const address = `${select.dataset.address}?saved=${select.value}`;
+  await htmx.ajax("GET", address, {source: select, target: "#send-form", select: "#send-form", swap: "outerHTML"});
+  isSent = false;
+  setTargets(targets);
+  keepDraft();
+}
+
+function forgetSaved({elements}) {
+  elements.saved_version.remove();
+  madeFrom().remove();
 }
 
 // The name of the file a text came from; none when it was typed or saved.
 function useScript(name, text) {
+  if (madeFrom()) forgetSaved(form());
   editor.setValue(text);
   nameScript(form(), name);
   keepDraft();
@@ -209,6 +222,8 @@ function setBusy(isBusy) {
 function sent() {
   isSent = true;
   form().elements.keep_name.value = "";
+  // What was kept is another version than the one the form names.
+  if (madeFrom() && form().elements.keep.value) forgetSaved(form());
   form().elements.prompt_password.value = "";
   const secrets = form().elements.secret_environment;
   secrets.value = secrets.defaultValue = "";

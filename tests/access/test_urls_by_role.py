@@ -60,6 +60,24 @@ instance-commands     POST  sign-in    sign-in  405       405        405     405
 
 saved-commands        GET   sign-in    sign-in  403       200        200     200     200       200
 saved-commands        POST  sign-in    sign-in  405       405        405     405     405       405
+saved-command         GET   sign-in    sign-in  403       200        200     200     200       200
+saved-command         POST  sign-in    sign-in  405       405        405     405     405       405
+saved-command-diff    GET   sign-in    sign-in  403       200        200     200     200       200
+saved-command-diff    POST  sign-in    sign-in  405       405        405     405     405       405
+new-saved-command     GET   sign-in    sign-in  403       200        200     403     200       200
+new-saved-command     POST  sign-in    sign-in  403       >!         >!      403     >!        >!     saved-command
+edit-saved-command    GET   sign-in    sign-in  403       200        200     403     200       200
+edit-saved-command    POST  sign-in    sign-in  403       >!         >!      403     >!        >!     saved-command
+restore-saved-command GET   sign-in    sign-in  405       405        405     405     405       405
+restore-saved-command POST  sign-in    sign-in  403       >!         >!      403     >!        >!     saved-command
+archive-saved-command GET   sign-in    sign-in  405       405        405     405     405       405
+archive-saved-command POST  sign-in    sign-in  403       >!         >!      403     >!        >!     saved-command
+import-saved-commands GET   sign-in    sign-in  403       200        200     403     200       200
+import-saved-commands POST  sign-in    sign-in  403       >!         >!      403     >!        >!     saved-commands
+export-saved-commands GET   sign-in    sign-in  403       200        200     200     200       200
+export-saved-commands POST  sign-in    sign-in  405       405        405     405     405       405
+add-starter-commands  GET   sign-in    sign-in  405       405        405     405     405       405
+add-starter-commands  POST  sign-in    sign-in  403       >!         >!      403     >!        >!     saved-commands
 delete-saved-command  GET   sign-in    sign-in  405       405        405     405     405       405
 delete-saved-command  POST  sign-in    sign-in  403       >!         >!      403     >!        >!     saved-commands
 
@@ -200,6 +218,12 @@ AUDIT = {
     "stop-run": "run.stop",
     "recheck-run": "run.recheck",
     "keep-runs": "saved_command.keep_runs",
+    "new-saved-command": "saved_command.keep",
+    "edit-saved-command": "saved_command.change",
+    "restore-saved-command": "saved_command.restore",
+    "archive-saved-command": "saved_command.archive",
+    "import-saved-commands": "saved_command.keep",
+    "add-starter-commands": "saved_command.keep",
     "delete-saved-command": "saved_command.delete",
     "sign-out-everywhere": "sign_out_everywhere",
     "add-member": "add_member",
@@ -314,7 +338,7 @@ def words_in(response):
     if response.headers.get("Content-Type") == "application/zip":
         with zipfile.ZipFile(io.BytesIO(body)) as opened:
             body = b"\n".join(part for name in opened.namelist() for part in (name.encode(), opened.read(name)))
-    return set(re.findall(rf"{SECRET}[-.]\w+", body.decode() + repr(dict(response.headers))))
+    return set(re.findall(rf"{SECRET}[-.]\w+", body.decode(errors="replace") + repr(dict(response.headers))))
 
 
 def may_read(actor, status):

@@ -1,5 +1,6 @@
 """One of everything, in a group of its own, and the people who come to look at it."""
 
+import base64
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from console.members.models import User
 from console.notifications import services as notifications
 from console.runs.models import Invocation, Output, OutputKind, Run
 from console.runs.status import Status
+from console.saved_commands import folders
+from console.saved_commands import services as saved_commands
+from console.saved_commands.models import SavedCommand
 from console.transfers import store
 from console.transfers.models import Delivery, Transfer
 from instances.access.models import Group, Role
@@ -175,6 +179,15 @@ _FORMS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     },
     "keep-runs": lambda ids: {"saved": ids["saved_id"], "keep": "for_ever"},
     "test-connections": lambda ids: {"ids": str(ids["instance_id"]), "start": "1"},
+    "new-saved-command": lambda ids: {"name": "new", "seen_by": "shared", "text": "true"},
+    "edit-saved-command": lambda ids: {
+        "name": "renamed",
+        "seen_by": "shared",
+        "text": "false",
+        "base": saved_commands.edit_token(SavedCommand.objects.get(pk=ids["saved_id"])),
+    },
+    "restore-saved-command": lambda ids: {"version": 1},
+    "import-saved-commands": lambda ids: _zip_form(),
     "send-targets": lambda ids: {"ids": str(ids["instance_id"])},
     "sign-in": lambda ids: {"username": "nobody", "password": "wrong"},
     "account": lambda ids: {"old": "wrong", "password": "a long enough password", "again": "a long enough password"},
@@ -231,6 +244,13 @@ _FORMS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 _NEW_KEY = HostKey("ssh-ed25519", factories.host_key_data(3_000_000)).line
 
 
+def _zip_form() -> dict[str, Any]:
+    scripts = {"new.sh": b"true\n"}
+    who = User.objects.get(username=f"{SECRET}-administrator")
+    zipped = base64.b64encode(folders.zipped(scripts)).decode()
+    return {"zipped": zipped, "expected": folders.plan(who, scripts).version, "confirm": "yes"}
+
+
 def _import_form(group_id: int) -> dict[str, Any]:
     # Hashed, so that the answer to a stranger who sent it does not name the instance.
     text = f"{factories.hashed_name(f'{SECRET}.example')} {_NEW_KEY}"
@@ -251,6 +271,8 @@ def prepare(name: str, world: World) -> None:
         Credential.objects.filter(pk=world.ids["credential_id"]).update(kind="key", public_keys=key)
         today = factories.CredentialFactory(name=f"{SECRET}-credential-today")
         Instance.objects.filter(pk=world.ids["instance_id"]).update(credential=today)
+    if name == "restore-saved-command":
+        factories.add_version(SavedCommand.objects.get(pk=world.ids["saved_id"]), text="another")
     if name.startswith("enable-"):
         Instance.objects.filter(pk=world.ids["instance_id"]).update(is_disabled=True)
 

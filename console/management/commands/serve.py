@@ -13,6 +13,7 @@ from django.db import OperationalError, connection
 
 from console.demo import services as demo
 from console.members import services as members
+from console.saved_commands import folders
 from console.supervisor import Child, DataFolderLocked, GivenUp, Supervisor, fail, lock_data_folder
 from instances.credentials import vault
 
@@ -59,8 +60,9 @@ class Command(BaseCommand):
         workers = options["workers"] or settings.ENV.workers
         children = [Child("web", ["web", "--host", host, "--port", str(port)])]
         children += [Child(f"worker {number}", ["worker"]) for number in range(1, workers + 1)]
-        if options["demo"]:
-            demo.register_when_empty(members.ensure_cli_user())
+        if options["demo"] and demo.register_when_empty(members.ensure_cli_user()):
+            # The demo has something to send from the start.
+            folders.add_starter(members.ensure_cli_user())
         has_demo = options["demo"] and demo.instances().exists()
         if has_demo:
             children.append(Child("demo", ["demo", "start"]))

@@ -165,14 +165,36 @@ def test_a_saved_command_keeps_its_type(client, operator, linux, windows):
     assert (mixed["command_type"].value(), mixed["command"].value()) == ("shell", "")
 
 
-def test_both_commands_are_kept_under_their_names(client, linux, windows):
+def test_both_commands_are_kept_under_one_name(client, linux, windows):
     client.force_login(factories.UserFactory(role=Role.ADMINISTRATOR))
     client.post(reverse("send"), form_of(linux, windows, keep_name="names"))
-    kept = SavedCommand.objects.order_by("pk")
-    assert [(saved.name, saved.latest.command_type) for saved in kept] == [
-        ("names", "shell"),
-        ("names (Windows)", "bat"),
-    ]
+    kept = SavedCommand.objects.get()
+    sent = {run.command_type: run.command for run in Run.objects.all()}
+    assert {"shell": kept.latest.text, kept.latest.windows_type: kept.latest.windows_text} == sent
+    assert {run.saved_version for run in Run.objects.all()} == {kept.latest}
+
+
+def test_a_saved_command_for_both_families_sends_the_text_of_the_selected_one(client, operator, linux, windows):
+    saved = factories.saved_command(name="s", text="uname")
+    factories.add_version(
+        saved,
+        text="uname",
+        windows_type="bat",
+        windows_text="ver",
+        options={"windows_directory": "C:\\", "run_as": "root"},
+    )
+    page = {"saved": saved.pk}
+    shell = client.get(reverse("send"), page | {"ids": str(linux.pk)}).context["form"]
+    bat = client.get(reverse("send"), page | {"ids": str(windows.pk)}).context["form"]
+    both = client.get(reverse("send"), page | {"ids": f"{linux.pk},{windows.pk}"}).context["form"]
+    assert (shell["command_type"].value(), shell["command"].value(), shell["run_as"].value()) == (
+        "shell",
+        "uname",
+        "root",
+    )
+    assert (bat["command_type"].value(), bat["command"].value(), bat["run_as"].value()) == ("bat", "ver", "")
+    assert bat["working_directory"].value() == "C:\\"
+    assert (both["command"].value(), both["windows_command"].value()) == ("uname", "ver")
 
 
 # ------------------------------------------------------------------ never to the other family
