@@ -41,7 +41,7 @@ class KeepFields(forms.Form):
         if data.get("keep") == "command" and not data.get("keep_name", "").strip() and "keep_name" not in self.errors:
             self.add_error("keep_name", "Enter a name for the new command.")
         if data.get("keep") == "version" and not data.get("saved_version") and "saved_version" not in self.errors:
-            self.add_error("keep", "Use a saved command first: there is none to make a new version of.")
+            self.add_error(None, "Use a saved command first: there is none to make a new version of.")
         return data
 
     @property

@@ -17,6 +17,8 @@ PAGES = [
     "/send/",
     "/runs/",
     "/saved/",
+    "/saved/new/",
+    "/saved/import/",
     "/instances/1/",
     "/instances/1/?tab=commands",
     "/instances/add/",
