@@ -162,6 +162,10 @@ class ViewerConsumer(AsyncWebsocketConsumer):
         ordinal = message.get("i")
         await self._read(viewing.stop, self.user, int(message["run"]), None if ordinal is None else int(ordinal))
 
+    async def _answer(self, message: dict[str, Any]) -> None:
+        about = int(message["run"]), str(message["do"]), int(message["batch"])
+        await self._read(viewing.answer, self.user, *about)
+
     async def _unwatch(self, message: dict[str, Any]) -> None:
         self._watching = self._opened = None
 
@@ -307,5 +311,6 @@ HANDLERS = {
     "open": ViewerConsumer._open,
     "ack": ViewerConsumer._ack,
     "stop": ViewerConsumer._stop,
+    "answer": ViewerConsumer._answer,
     "unwatch": ViewerConsumer._unwatch,
 }

@@ -16,6 +16,7 @@ from console.runs.keep_fields import KeepFields
 from console.runs.models import CommandType
 from console.runs.notify_fields import NotifyFields
 from console.runs.prompts import Prompt
+from console.runs.rate_fields import RolloutFields
 from console.runs.script_files import read_script
 from console.runs.variables import Variables, parse_arguments, parse_variables, write_variables
 from console.saved_commands.models import SavedCommandVersion
@@ -34,7 +35,7 @@ Text = TypeVar("Text")
 Result = TypeVar("Result")
 
 
-class SendForm(KeepFields, NotifyFields):
+class SendForm(RolloutFields, KeepFields, NotifyFields):
     """The Send Command dialog, in the page or as a page of its own.
 
     Targets are ``ids`` (comma-separated), or everything that matches ``query`` in ``group`` (empty: in all that the
@@ -63,8 +64,6 @@ class SendForm(KeepFields, NotifyFields):
     windows_interpreter = forms.CharField(required=False, max_length=255)
     windows_directory = forms.CharField(required=False, max_length=1024)
     timeout_s = forms.IntegerField(label="Time limit (s)", initial=600, required=False, min_value=1)
-    max_concurrency = forms.IntegerField(initial=50, required=False, min_value=1)
-    max_errors = forms.IntegerField(required=False, min_value=0)
     script = forms.FileField(required=False, allow_empty_file=True)
     script_name = forms.CharField(required=False, max_length=255, widget=forms.HiddenInput)
     run_as = forms.CharField(required=False, max_length=64)
@@ -176,8 +175,8 @@ class SendForm(KeepFields, NotifyFields):
             interpreter=data["interpreter"].strip(),
             working_directory=data["working_directory"],
             timeout_s=data["timeout_s"] or 600,
-            max_concurrency=data["max_concurrency"] or 50,
-            max_errors=data["max_errors"],
+            **self.limits(),
+            rollout=self.rollout(),
             stop_at_cap=bool(data["stop_at_cap"]),
             script_name=data["script_name"],
             run_as=data["run_as"],

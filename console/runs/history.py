@@ -108,4 +108,4 @@ def as_initial(run: Run, *, ids: list[int]) -> dict[str, Any]:
 def _rate(run: Run) -> dict[str, Any]:
     """Return the limits and the rollout as they were entered: a percentage is of the instances of the new run."""
     limits = {"max_concurrency": run.max_concurrency, "max_errors": run.max_errors}
-    return {**limits, **run.rollout}
+    return {**limits, **{name: "1" if value is True else value for name, value in run.rollout.items()}}

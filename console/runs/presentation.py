@@ -12,6 +12,7 @@ from console.runs import output, services
 from console.runs.families import sent_with
 from console.runs.keep_fields import MadeFrom, made_from
 from console.runs.models import Invocation, Run
+from console.runs.rollout_view import Limits, RolloutView, limits_of, rollout_view
 from console.runs.status import ACTIVE, NEVER_RAN, Status
 from instances.access import rules
 
@@ -80,6 +81,12 @@ class RunView:
     row_ids: tuple[int, ...] = field(default=())
     sent_with: tuple[Run, ...] = ()
     made_from: MadeFrom | None = None
+    rollout: RolloutView | None = None
+
+    @property
+    def limits(self) -> Limits:
+        """The run's limits as they were entered."""
+        return limits_of(self.run)
 
     @property
     def first(self) -> int:
@@ -160,6 +167,7 @@ def run_view(
         row_ids=tuple(row.ordinal for row in rows),
         sent_with=tuple(sent_with(user, run)),
         made_from=made_from(user, run),
+        rollout=rollout_view(user, run, numbers),
     )
 
 

@@ -145,10 +145,11 @@ def _size(field: str, text: str, total: int) -> int:
 
 def _amount(field: str, text: str, *, least: int, most: int | None = None) -> Amount:
     amount = Amount.parse(text)
-    if amount is None or amount.value < (Fraction(1, 100) if amount.is_percent and least else least):
-        raise RateRefused(field, f"Enter a number from {least} on, or a percentage up to 100%, such as 10%.")
-    if most is not None and not amount.is_percent and amount.value > most:
-        raise RateRefused(field, f"Enter a number from {least} to {most}, or a percentage such as 10%.")
+    is_small = amount is not None and amount.value < (Fraction(1, 100) if amount.is_percent and least else least)
+    is_large = amount is not None and most is not None and not amount.is_percent and amount.value > most
+    if amount is None or is_small or is_large:
+        numbers = f"from {least} on" if most is None else f"from {least} to {most}"
+        raise RateRefused(field, f"Enter a number {numbers}, or a percentage up to 100%, such as 10%.")
     return amount
 
 

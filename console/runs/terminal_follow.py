@@ -13,6 +13,7 @@ from console import bus
 from console.members.models import User
 from console.runs import services
 from console.runs.models import Run
+from console.runs.terminal_question import Question
 from console.runs.terminal_view import INTERRUPTED, PIPE_CLOSED, TerminalView
 
 LOOK_AGAIN_S = 1.0
@@ -34,6 +35,7 @@ class Follower:
         self._actor, self._run, self._view, self._say = actor, run, view, say
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="terminal")
         self._bell = bus.Bell(bus.WEB, f"shell-{uuid.uuid4().hex}", self._thread)
+        self._question = Question(actor, run.pk, say=say)
         self._interrupts = 0
         self._stop_was_asked = False
 
@@ -46,7 +48,8 @@ class Follower:
         """Show the run until it has ended and return the exit status. Raises: LeftRunning."""
         try:
             async with self._bell.listening():
-                return await self._until_it_has_ended()
+                with self._question.listening(self._bell.ring_myself):
+                    return await self._until_it_has_ended()
         finally:
             await self._in_thread(connection_close)
             self._thread.shutdown(wait=False)
@@ -58,6 +61,7 @@ class Follower:
             if (self._interrupts or self._view.is_broken) and not self._stop_was_asked:
                 await self._stop()
                 continue
+            await self._in_thread(self._question.look)
             await self._bell.changed(within_s=LOOK_AGAIN_S)
         if self._view.is_broken:
             return PIPE_CLOSED

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from django.template.loader import render_to_string
 
 from console.members.models import User
-from console.runs import output, services
+from console.runs import answers, output, services
+from console.runs.answers import Answer
 from console.runs.models import Invocation, OutputKind, Run
 from console.runs.presentation import run_view
 from console.runs.status import END
@@ -158,6 +159,13 @@ def may_see(user: User, invocation_id: int) -> bool:
     """Say whether a user may still see an invocation: a grant can be taken away while its output is open."""
     scope = rules.scope(user, rules.Action.VIEW, field="instance__group")
     return Invocation.objects.filter(scope, pk=invocation_id).exists()
+
+
+def answer(user: User, run_id: int, what: str, batch: int) -> None:
+    """Say what becomes of the rest of a run, for a viewer. Raises: ValueError, Run.DoesNotExist, NotAllowed."""
+    said = Answer(what)
+    run = services.visible_runs(user).get(pk=run_id)
+    answers.answer(user, run=run, what=said, batch=batch)
 
 
 def stop(user: User, run_id: int, ordinal: int | None) -> None:

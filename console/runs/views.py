@@ -13,7 +13,8 @@ from django.urls import reverse
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console.runs import history, keep_fields, output, services
+from console.runs import answers, history, keep_fields, output, services
+from console.runs.answers import Answer
 from console.runs.families import for_windows, for_windows_alone, send_to_families
 from console.runs.forms import SendForm
 from console.runs.models import CommandType, Invocation, Run
@@ -217,6 +218,20 @@ def stop_run(request: SignedInRequest, run_id: int) -> HttpResponse:
     """Stop a run or one invocation (``i``) of it."""
     found = get_object_or_404(services.visible_runs(request.user), pk=run_id)
     services.stop_run(request.user, run=found, ordinal=_number(request.POST.get("i"), None))
+    if request.htmx:
+        return HttpResponse(status=204)
+    return redirect("run", run_id)
+
+
+@require_POST
+def answer_run(request: SignedInRequest, run_id: int) -> HttpResponse:
+    """Say what becomes of the rest of a run (``do``), about the batch that was shown (``batch``)."""
+    found = get_object_or_404(services.visible_runs(request.user), pk=run_id)
+    what = request.POST.get("do", "")
+    if what not in set(Answer):
+        return HttpResponse("Continue, decline, pause or resume.", status=400, content_type="text/plain")
+    batch = _number(request.POST.get("batch"), None)
+    answers.answer(request.user, run=found, what=Answer(what), batch=batch)
     if request.htmx:
         return HttpResponse(status=204)
     return redirect("run", run_id)

@@ -1,5 +1,6 @@
 """Owns how statuses, icons, times and durations look in templates."""
 
+import math
 import re
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
@@ -156,6 +157,14 @@ def running_for(seconds: float | None) -> SafeString:
     if seconds is None:
         return SafeString("")
     return format_html('<span data-running-s="{}">{}</span>', f"{seconds:.1f}", took(int(seconds)))
+
+
+@register.simple_tag
+def counting_down(seconds: float | None) -> SafeString:
+    """Return the seconds that are left in whole ones, which the page counts down (js/ticks.js); nothing for None."""
+    if seconds is None:
+        return SafeString("")
+    return format_html('<span class="num" data-left-s="{}">{}</span>', f"{seconds:.1f}", took(math.ceil(seconds)))
 
 
 def _distance(seconds: float, exact: datetime) -> str:

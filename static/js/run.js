@@ -131,7 +131,8 @@ function look(event) {
     panel = new RunPanel(root);
     socket.reopen();
   }
-  document.title = `${root.dataset.title} · Muster`;
+  const asks = find("#run-rollout[data-asks]", root) ? "Answer? " : "";
+  document.title = `${asks}${root.dataset.title} · Muster`;
   panel.watch();
   const {i} = panel.details?.dataset ?? {};
   if (i && !isFrame) panel.show(Number(i));

@@ -6,7 +6,8 @@ import {count, selected} from "./selection.js";
 
 const TARGET_FIELDS = ["ids", "query", "group", "by_query", "except_ids", "address", "expected_count"];
 // The secret variables are none of them: a draft is kept in the tab.
-const OPTION_FIELDS = ["run_as", "environment", "arguments", "script_name", "interpreter", "working_directory", "timeout_s", "max_concurrency", "max_errors", "stop_at_cap"];
+const OPTION_FIELDS = ["run_as", "environment", "arguments", "script_name", "interpreter", "working_directory", "timeout_s", "max_concurrency", "max_errors", "stop_at_cap",
+  "ignore_unreachable", "first", "ask_unless_ok", "batch_size", "batch_pause_s", "ask_between", "connect_attempts", "connect_delay_s"];
 const WINDOWS_FIELDS = ["windows_command", "windows_type", "windows_interpreter", "windows_directory"];
 const DRAFT_FIELDS = ["command", ...OPTION_FIELDS, ...WINDOWS_FIELDS];
 // A longer address is refused by servers on the way; then the server is asked by POST.

@@ -44,7 +44,7 @@ def test_a_wrong_option_keeps_the_text(signed_in):
     page.get_by_text("Options").click()
     page.get_by_label("At a time").fill("0")
     run(page)
-    expect(page.get_by_text(re.compile("greater than or equal to 1"))).to_be_visible()
+    expect(page.get_by_text(re.compile("Enter a number from 1 to 1000"))).to_be_visible()
     expect(page.locator(".cm-content")).to_have_text("echo kept")
 
 

@@ -34,6 +34,7 @@ watch    4401       4401    gone      gone       shown   shown    shown     show
 open     4401       4401    gone      gone       shown   shown    shown     shown
 ack      4401       4401    -         -          -       -        -         -
 stop     4401       4401    gone      gone       -!      refused  -!        -!
+answer   4401       4401    gone      gone       -!      refused  -!        -!
 unwatch  4401       4401    -         -          -       -        -         -
 """
 _HEADER, *_ROWS = [line.split() for line in TABLE.splitlines() if line]
@@ -75,6 +76,8 @@ async def test_everybody_gets_the_answer_of_the_table(message, world):
     for actor in ACTORS:
         cookie = await in_database(sockets.cookie_of)(actor, world)
         socket = await sockets.opened(cookie)
+        if message == "answer":
+            await in_database(worlds.prepare)("answer-run", world)
         before = await in_database(what_is_asked)(world)
         await socket.say(**MESSAGES[message](world))
         if EXPECTED[message][actor].startswith("-"):
@@ -96,6 +99,7 @@ MESSAGES = {
     "open": lambda world: {"type": "open", "run": world.run.pk, "i": 0, "from": 0},
     "ack": lambda world: {"type": "ack", "ch": 1, "upto": 10},
     "stop": lambda world: {"type": "stop", "run": world.run.pk},
+    "answer": lambda world: {"type": "answer", "run": world.run.pk, "do": "continue", "batch": 0},
     "unwatch": lambda world: {"type": "unwatch"},
 }
 

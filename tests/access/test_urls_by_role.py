@@ -37,6 +37,8 @@ run                   GET   sign-in    sign-in  404       404        200     200
 run                   POST  sign-in    sign-in  405       405        405     405     405       405
 stop-run              GET   sign-in    sign-in  405       405        405     405     405       405
 stop-run              POST  sign-in    sign-in  404       404        >!      403     >!        >!     run
+answer-run            GET   sign-in    sign-in  405       405        405     405     405       405
+answer-run            POST  sign-in    sign-in  404       404        >!      403     >!        >!     run
 recheck-run           GET   sign-in    sign-in  405       405        405     405     405       405
 recheck-run           POST  sign-in    sign-in  404       404        >!      403     >!        >!     run
 download              GET   sign-in    sign-in  404       404        200     200     200       200
@@ -216,6 +218,7 @@ try-notice-again      POST  sign-in    sign-in    403       403        403     4
 AUDIT = {
     "send": "run.send",
     "stop-run": "run.stop",
+    "answer-run": "run.continue",
     "recheck-run": "run.recheck",
     "keep-runs": "saved_command.keep_runs",
     "new-saved-command": "saved_command.keep",

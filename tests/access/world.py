@@ -178,6 +178,7 @@ _FORMS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
         "request_key": "matrix",
     },
     "keep-runs": lambda ids: {"saved": ids["saved_id"], "keep": "for_ever"},
+    "answer-run": lambda ids: {"do": "continue", "batch": "0"},
     "test-connections": lambda ids: {"ids": str(ids["instance_id"]), "start": "1"},
     "new-saved-command": lambda ids: {"name": "new", "seen_by": "shared", "text": "true"},
     "edit-saved-command": lambda ids: {
@@ -273,6 +274,9 @@ def prepare(name: str, world: World) -> None:
         Instance.objects.filter(pk=world.ids["instance_id"]).update(credential=today)
     if name == "restore-saved-command":
         factories.add_version(SavedCommand.objects.get(pk=world.ids["saved_id"]), text="another")
+    if name == "answer-run":
+        Invocation.objects.filter(run=world.run).update(status=Status.QUEUED, finished_at=None)
+        Run.objects.filter(pk=world.run.pk).update(status="waiting", gate="ask", batch=0, finished_at=None)
     if name.startswith("enable-"):
         Instance.objects.filter(pk=world.ids["instance_id"]).update(is_disabled=True)
 

@@ -7,6 +7,7 @@ import signal
 import sys
 import uuid
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from console.notifications.services import usable
 from console.runs import queue, services
 from console.runs.models import CommandType, NotifyWhen, Run
 from console.runs.prompts import Prompt, Prompts
+from console.runs.rate import Rollout
 from console.runs.script_files import NotAScript, read_script
 from console.runs.terminal_follow import Follower, LeftRunning
 from console.runs.terminal_view import INTERRUPTED, TerminalView
@@ -36,6 +38,8 @@ from instances.inventory.models import Instance
 from instances.inventory.services import adhoc_instance
 
 DEFAULTS = services.Options()
+# The limits are options of their own.
+_ROLLOUT = [field for field in fields(Rollout) if field.name not in {"max_concurrency", "max_errors"}]
 
 
 class Command(BaseCommand):
@@ -69,8 +73,9 @@ class Command(BaseCommand):
             "--interpreter", metavar="PROGRAM", default="", help="What runs it, such as python3 or pwsh."
         )
         parser.add_argument("--timeout", metavar="S", type=int, default=DEFAULTS.timeout_s)
-        parser.add_argument("--max-concurrency", metavar="N", type=int, default=DEFAULTS.max_concurrency)
-        parser.add_argument("--max-errors", metavar="N", type=int, default=None)
+        parser.add_argument("--max-concurrency", metavar="N", default=DEFAULTS.max_concurrency)
+        parser.add_argument("--max-errors", metavar="N", default=None)
+        _add_rollout_arguments(parser)
         parser.add_argument(
             "--stop-at-cap", action="store_true", help="Stop it where its output exceeds MUSTER_OUTPUT_CAP."
         )
@@ -126,6 +131,7 @@ def _send(actor: User, options: dict[str, Any], prompts: Prompts, arguments: tup
             timeout_s=options["timeout"],
             max_concurrency=options["max_concurrency"],
             max_errors=options["max_errors"],
+            rollout=Rollout(**{field.name: options[field.name] for field in _ROLLOUT}),
             stop_at_cap=options["stop_at_cap"],
             script_name=Path(options["file"]).name if options["file"] else "",
             run_as=options["run_as"],
@@ -144,6 +150,18 @@ def _destinations(names: Sequence[str]) -> tuple[int, ...]:
     if missing := [name for name in names if name not in found]:
         fail(f"There is no destination {missing[0]} in use.")
     return tuple(found.values())
+
+
+def _add_rollout_arguments(parser: CommandParser) -> None:
+    group = parser.add_argument_group("rollout", "N is a number of instances, or a percentage of them.")
+    group.add_argument("--ignore-unreachable", action="store_true", help="Those that cannot be reached are no errors.")
+    group.add_argument("--first", metavar="N", default="", help="First on so many; then somebody is asked.")
+    group.add_argument("--batch", dest="batch_size", metavar="N", default="", help="The others in batches.")
+    group.add_argument("--pause", dest="batch_pause_s", metavar="S", type=int, default=0, help="Between batches.")
+    group.add_argument("--ask-between", action="store_true", help="Ask after every batch.")
+    group.add_argument("--ask-unless-ok", action="store_true", help="Ask only when not all of a batch succeeded.")
+    group.add_argument("--attempts", dest="connect_attempts", metavar="N", type=int, default=1, help="To connect.")
+    group.add_argument("--attempt-delay", dest="connect_delay_s", metavar="S", type=int, default=10, help="Between.")
 
 
 def _prompt(instances: list[Instance]) -> Prompt | None:
