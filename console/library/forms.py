@@ -8,8 +8,9 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from console.members.models import User
+from console.runs.history import as_initial
 from console.runs.models import CommandType, Run
-from console.runs.rate import MAX_CONCURRENCY
+from console.runs.rate_fields import SWITCHES, RolloutFields
 from console.runs.services import MAX_TIMEOUT_S
 from console.runs.variables import (
     VariablesRefused,
@@ -22,12 +23,13 @@ from console.runs.variables import (
 from console.saved_commands import services
 from console.saved_commands.content import OPTIONS, Content, Details, SavedCommandError, parse_tags
 from console.saved_commands.models import SavedCommand, SavedCommandVersion
+from console.saved_commands.placeholders import as_text
 from instances.credentials.user_names import check_user_name
 
 SHARED, PRIVATE = "shared", "private"
 
 
-class SavedCommandForm(forms.Form):
+class SavedCommandForm(RolloutFields):
     """A saved command to add or to change. ``source`` is what it was filled from.
 
     A browser cannot give back every text exactly (its text areas know one kind of line end): what differs from the
@@ -56,8 +58,6 @@ class SavedCommandForm(forms.Form):
     windows_interpreter = forms.CharField(required=False, max_length=255)
     windows_directory = forms.CharField(required=False, max_length=1024)
     timeout_s = forms.IntegerField(required=False, min_value=1, max_value=MAX_TIMEOUT_S)
-    max_concurrency = forms.IntegerField(required=False, min_value=1, max_value=MAX_CONCURRENCY)
-    max_errors = forms.IntegerField(required=False, min_value=0, max_value=10**6)
     stop_at_cap = forms.ChoiceField(choices=[("", "Go on"), ("1", "Stop")], required=False)
     run_as = forms.CharField(required=False, max_length=64)
     environment = forms.CharField(required=False, strip=False, max_length=200_000, widget=forms.Textarea)
@@ -69,6 +69,8 @@ class SavedCommandForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.user = user
         self.source = source or Content()
+        # Empty: what the Send Command form begins with.
+        self.fields["max_concurrency"].initial = None
 
     def clean_name(self) -> str:
         """Return the name without blanks around it."""
@@ -122,7 +124,11 @@ class SavedCommandForm(forms.Form):
             text=_exact(data["text"], self.source.text),
             windows_type=data["windows_type"] or CommandType.POWERSHELL,
             windows_text=_exact(data["windows_text"], self.source.windows_text),
-            options={name: data[name] for name in OPTIONS if data.get(name) not in (None, "")},
+            options={
+                name: ("1" if data[name] else "") if name in SWITCHES else data[name]
+                for name in OPTIONS
+                if data.get(name) not in (None, "")
+            },
         )
 
     def refuse(self, error: SavedCommandError) -> None:
@@ -162,19 +168,11 @@ def copied(version: SavedCommandVersion) -> tuple[Details, Content]:
 
 def of_run(run: Run) -> tuple[Details, Content]:
     """Return what a run sent, to keep it: its bytes and options. Its secret variables are not kept."""
-    options = {
-        "interpreter": run.interpreter,
-        "working_directory": run.working_directory,
-        "timeout_s": run.timeout_s,
-        "max_concurrency": run.max_concurrency,
-        "max_errors": run.max_errors,
-        "stop_at_cap": "1" if run.stop_at_cap else "",
-        "run_as": run.run_as,
-        "environment": write_variables(run.environment),
-        "arguments": write_arguments(run.arguments),
-    }
+    said = as_initial(run, ids=[])
+    options = {name: said[name] for name in OPTIONS if name in said}
     parameters = run.saved_version.parameters if run.saved_version else ()
-    content = services.content_of(run.command_type, run.command, options)
+    text = said["command"] if run.saved_version else as_text(run.command)
+    content = services.content_of(run.command_type, text, options)
     return Details(""), replace(content, parameters=parameters)
 
 

@@ -12,15 +12,15 @@ from console.members.models import User
 from console.runs import services
 from console.runs.choice import Choice, chosen, matching_instances
 from console.runs.families import Part, family_of
-from console.runs.keep_fields import KeepFields
+from console.runs.keep_fields import written
 from console.runs.models import CommandType
 from console.runs.notify_fields import NotifyFields
+from console.runs.parameter_fields import ParameterFields
 from console.runs.prompts import Prompt
 from console.runs.rate_fields import RolloutFields
 from console.runs.script_files import read_script
 from console.runs.variables import Variables, parse_arguments, parse_variables, write_variables
 from console.saved_commands.models import SavedCommandVersion
-from console.saved_commands.services import versions_visible_to
 from instances.access import rules
 from instances.access.rules import Action
 from instances.credentials.models import Credential
@@ -35,7 +35,7 @@ Text = TypeVar("Text")
 Result = TypeVar("Result")
 
 
-class SendForm(RolloutFields, KeepFields, NotifyFields):
+class SendForm(RolloutFields, ParameterFields, NotifyFields):
     """The Send Command dialog, in the page or as a page of its own.
 
     Targets are ``ids`` (comma-separated), or everything that matches ``query`` in ``group`` (empty: in all that the
@@ -103,7 +103,8 @@ class SendForm(RolloutFields, KeepFields, NotifyFields):
         self.user = user
         # Set when the command is kept while it is sent: the run is made from that version.
         self.kept_version: SavedCommandVersion | None = None
-        self.fields["saved_version"].queryset = versions_visible_to(user)  # type: ignore[attr-defined]
+        self.fields["saved_version"].queryset = services.sendable_versions(user)  # type: ignore[attr-defined]
+        self.ask_for_parameters()
         if not rules.allowed(user, Action.MANAGE_CREDENTIALS):
             del self.fields["credential"], self.fields["remember"]
         if not self.is_bound:
@@ -184,6 +185,7 @@ class SendForm(RolloutFields, KeepFields, NotifyFields):
             environment=data["environment"],
             secrets=data["secret_environment"],
             **self.notification(),
+            parameters=self.parameter_values(),
         )
 
     def prompt(self) -> Prompt | None:
@@ -199,7 +201,7 @@ class SendForm(RolloutFields, KeepFields, NotifyFields):
         Side effects: as ``instances``.
         """
         data, options, instances = self.cleaned_data, self.options(), self.instances()
-        posix = Part(family_of(instances, windows=False), data["command"], options)
+        posix = Part(family_of(instances, windows=False), self.command_text(), options)
         for_windows = replace(
             options,
             command_type=data["windows_type"] or CommandType.POWERSHELL,
@@ -212,7 +214,7 @@ class SendForm(RolloutFields, KeepFields, NotifyFields):
             arguments=(),
             script_name="",
         )
-        windows = Part(family_of(instances, windows=True), data["windows_command"], for_windows)
+        windows = Part(family_of(instances, windows=True), self.command_text("windows_command"), for_windows)
         return None if data["leave_out_posix"] else posix, None if data["leave_out_windows"] else windows
 
     def instances(self) -> list[Instance]:
@@ -225,6 +227,11 @@ class SendForm(RolloutFields, KeepFields, NotifyFields):
             address, credential = data["address"].strip(), data.get("credential")
             return [inventory.adhoc_instance(self.user, address=address, credential=credential)]
         return chosen(self.user, Choice.of(data))
+
+    def command_text(self, field: str = "command") -> str:
+        """Return a command as it is sent: as what it was kept as, if it was kept just now."""
+        data = self.cleaned_data
+        return written(data, data.get("saved_version"), field) if self.kept_version else str(data[field])
 
     def origin(self) -> services.Origin:
         """Return where the command and its instances come from."""

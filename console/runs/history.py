@@ -9,7 +9,7 @@ from django.db.models import Count, Q, QuerySet
 from django.http import QueryDict
 
 from console.members.models import User
-from console.runs import services
+from console.runs import parameters, services
 from console.runs.models import Invocation, Run
 from console.runs.status import RunStatus
 from console.runs.variables import write_arguments, write_variables
@@ -86,15 +86,18 @@ def query_of(params: QueryDict) -> str:
 
 def as_initial(run: Run, *, ids: list[int]) -> dict[str, Any]:
     """Return the Send Command form's values that repeat a run on the given instances; secret values are asked again."""
+    environment, secret_names = parameters.variables_again(run)
     return {
-        "command": run.command,
+        "command": parameters.text_again(run),
+        "saved_version": run.saved_version_id,
+        **parameters.initial_of(run),
         "command_type": run.command_type,
         "interpreter": run.interpreter,
         "working_directory": run.working_directory,
         "script_name": run.script_name,
         "run_as": run.run_as,
-        "environment": write_variables(run.environment),
-        "secret_environment": write_variables((name, "") for name in run.secret_names),
+        "environment": write_variables(environment),
+        "secret_environment": write_variables((name, "") for name in secret_names),
         "arguments": write_arguments(run.arguments),
         "timeout_s": run.timeout_s,
         **_rate(run),

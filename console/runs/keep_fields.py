@@ -8,13 +8,16 @@ from django import forms
 
 from console.members.models import User
 from console.runs.models import Run
+from console.runs.parameters import text_again
+from console.runs.rate_fields import SWITCHES
 from console.runs.variables import write_arguments, write_variables
 from console.saved_commands import services
 from console.saved_commands.content import OPTIONS, SHELL, Content, Details, SavedCommandError
 from console.saved_commands.models import SavedCommandVersion
+from console.saved_commands.placeholders import as_text
 
 # What the form holds where nothing was chosen; kept only where the saved command says so already.
-_DEFAULTS = {"timeout_s": 600, "max_concurrency": 50}
+_DEFAULTS = {"timeout_s": 600, "max_concurrency": "50"}
 _POSIX = ("interpreter", "working_directory", "run_as", "environment", "arguments")
 _WINDOWS = ("windows_interpreter", "windows_directory")
 
@@ -80,19 +83,24 @@ def keep(form: Sending) -> SavedCommandVersion | None:
     return None
 
 
+def written(data: Mapping[str, Any], base: SavedCommandVersion | None, field: str = "command") -> str:
+    """Return a text of the form as one that is kept: what was typed has no placeholders, whatever stands in it."""
+    return str(data[field]) if base else as_text(data[field])
+
+
 def _content(data: Mapping[str, Any], base: SavedCommandVersion | None) -> Content:
     """Return what the form sends; what is for the family it does not send to stays as in the version."""
     former = Content.of(base) if base else Content()
     options = _options(data, former.options)
     if data["split"]:
         made = Content(
-            text=data["command"],
+            text=written(data, base),
             windows_type=data["windows_type"] or "powershell",
-            windows_text=data["windows_command"],
+            windows_text=written(data, base, "windows_command"),
             options=options,
         )
     else:
-        made = services.content_of(data["command_type"], data["command"], options)
+        made = services.content_of(data["command_type"], written(data, base), options)
     kept: dict[str, Any] = {"parameters": former.parameters}
     if data["leave_out_posix"] or not made.text:
         kept |= {"text": former.text, "options": _with(made.options, former.options, _POSIX)}
@@ -111,7 +119,7 @@ def _options(data: Mapping[str, Any], former: Mapping[str, Any]) -> dict[str, An
         **{name: data.get(name) for name in OPTIONS},
         "environment": write_variables(data["environment"]),
         "arguments": write_arguments(data["arguments"]),
-        "stop_at_cap": "1" if data["stop_at_cap"] else "",
+        **{name: "1" if data[name] else "" for name in ("stop_at_cap", *SWITCHES)},
     }
     return {
         name: value
@@ -141,6 +149,6 @@ def made_from(user: User, run: Run) -> MadeFrom | None:
     version = SavedCommandVersion.objects.select_related("saved").get(pk=run.saved_version_id)
     sent_as = version.text if run.command_type == SHELL else version.windows_text
     is_same_type = run.command_type in {SHELL, version.windows_type}
-    is_changed = not is_same_type or run.command != sent_as.replace("\r\n", "\n")
+    is_changed = not is_same_type or text_again(run) != sent_as.replace("\r\n", "\n")
     is_seen = version.saved.is_shared or version.saved.owner_id == user.pk
     return MadeFrom(version if is_seen else None, is_changed)

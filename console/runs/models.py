@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from console.runs.rate import EVERYTHING, Gate
 from console.runs.status import ACTIVE, RunStatus, Status
+from console.saved_commands.places import variable_of
 from instances.engine.text import WEB_NAMES, letters_of
 
 
@@ -87,6 +88,8 @@ class Run(models.Model):
         "SavedCommandVersion", null=True, blank=True, on_delete=models.SET_NULL, related_name="runs"
     )
     parameters = models.JSONField(default=dict, blank=True)
+    # [variable, attribute of the instance, whether it must be there]: looked up for each instance when it starts.
+    attributes = models.JSONField(default=list, blank=True)
     # How its instances were chosen, as console/runs/choice.py writes it; which they were is in its invocations.
     choice = models.JSONField(default=dict, blank=True)
     # A password was entered for this run alone: the workers it was sealed to, and the user name given with it.
@@ -123,6 +126,12 @@ class Run(models.Model):
     def has_ended(self) -> bool:
         """Whether every invocation has an end status."""
         return self.finished_at is not None
+
+    @property
+    def secret_variables(self) -> list[str]:
+        """The names of its secret variables, without those that carry a secret parameter."""
+        hidden = {variable_of(name) for name, value in self.parameters.items() if value is None}
+        return [name for name in self.secret_names if name not in hidden]
 
     @property
     def title(self) -> str:

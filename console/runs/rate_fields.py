@@ -8,6 +8,8 @@ from console.runs import rate
 from console.runs.rate import RateRefused, Rollout
 
 # Names are those of ``rate.Rollout``, and so of what a run keeps of it.
+# Those that are chosen or not; kept as "1" or nothing.
+SWITCHES = ("ignore_unreachable", "ask_unless_ok", "ask_between")
 YES_NO = [("", "No"), ("1", "Yes")]
 
 

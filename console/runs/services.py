@@ -9,7 +9,7 @@ from typing import Protocol
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from console import bus
@@ -17,16 +17,19 @@ from console.members.models import User
 from console.runs import gates, prompts, queue, rate, run_secrets
 from console.runs.backend import execution_backend
 from console.runs.models import CommandType, Invocation, NotifyState, NotifyWhen, Recheck, Run
+from console.runs.parameters import Filled, ParametersRefused, fill
 from console.runs.prompts import Prompt
 from console.runs.rate import RateRefused, Rollout
 from console.runs.status import ACTIVE, Status
 from console.runs.variables import Variables, VariablesRefused, check
+from console.saved_commands import services as saved_commands
 from console.saved_commands.models import SavedCommandVersion
 from instances.access import rules
 from instances.access.rules import Action
 from instances.audit.services import record
 from instances.credentials import services as credentials
 from instances.credentials.user_names import check_user_name
+from instances.engine.windows import BAT_RULE, is_bat_value
 from instances.inventory.models import OS, Instance
 
 MAX_TIMEOUT_S = 7 * 24 * 3600
@@ -53,7 +56,8 @@ class Options:
     ``stop_at_cap``: a command whose output exceeds MUSTER_OUTPUT_CAP is stopped; else it goes on, and what is not kept
     is counted. ``run_as`` is a user of the instances, reached through sudo. ``secrets`` are variables whose values are
     neither kept after the end nor shown. ``script_name`` names the file the command was read from. ``notify_to`` are
-    ids of destinations that are told at the end.
+    ids of destinations that are told at the end. ``parameters`` are values for those of the saved command it comes
+    from, by name.
     """
 
     command_type: str = CommandType.SHELL
@@ -71,19 +75,19 @@ class Options:
     secrets: Variables = field(default=(), repr=False)
     notify_to: tuple[int, ...] = ()
     notify_when: str = NotifyWhen.END
+    parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where a command and its instances come from; kept with the run.
 
-    ``choice`` says how the instances were chosen, as ``Choice.as_json`` writes it. ``parameters`` are the values given
-    for the parameters of ``saved_version`` by name, of secret ones None.
+    ``choice`` says how the instances were chosen, as ``Choice.as_json`` writes it. The parameters of ``saved_version``
+    have their values in ``Options.parameters``.
     """
 
     choice: Mapping[str, object] = field(default_factory=dict)
     saved_version: SavedCommandVersion | None = None
-    parameters: Mapping[str, str | None] = field(default_factory=dict)
 
 
 def send_command(
@@ -110,12 +114,13 @@ def send_command(
     Raises: RunError for an empty or too long command, no target, or an option out of range; NotAllowed when the
     actor may send commands nowhere.
     """
-    options = options or Options()
+    options, origin = options or Options(), origin or Origin()
     rules.require_anywhere(actor, Action.SEND_COMMAND)
-    _validate(command, instances, options)
+    filled = _filled(command, options, origin)
+    _validate(filled.command, instances, options, filled)
     try:
         with transaction.atomic():
-            run = _create(actor, instances, command, request_key, options, origin or Origin())
+            run = _create(actor, instances, filled, request_key, options, origin)
             if prompt is not None and (lacking := credentials.without_credential(instances)):
                 _check_prompt(prompt, lacking)
                 if remember:
@@ -148,7 +153,20 @@ def normalise(command: str) -> str:
     return command.replace("\r\n", "\n")
 
 
-def _validate(command: str, instances: Sequence[Instance], options: Options) -> None:
+def _filled(command: str, options: Options, origin: Origin) -> Filled:
+    try:
+        return fill(
+            command,
+            command_type=options.command_type,
+            interpreter=options.interpreter,
+            version=origin.saved_version,
+            given=options.parameters,
+        )
+    except ParametersRefused as error:
+        raise RunError(error.field, str(error)) from None
+
+
+def _validate(command: str, instances: Sequence[Instance], options: Options, filled: Filled) -> None:
     if not command.strip():
         raise RunError("command", "Enter a command.")
     if "\0" in command:
@@ -165,7 +183,7 @@ def _validate(command: str, instances: Sequence[Instance], options: Options) -> 
     if not 1 <= options.timeout_s <= MAX_TIMEOUT_S:
         raise RunError("timeout_s", f"The time limit is between 1 and {MAX_TIMEOUT_S} seconds.")
     _plan(options, len(instances))
-    _validate_surroundings(options)
+    _validate_surroundings(options, filled)
 
 
 def _plan(options: Options, total: int) -> rate.Plan:
@@ -180,7 +198,7 @@ def _plan(options: Options, total: int) -> rate.Plan:
         raise RunError(error.field, str(error)) from None
 
 
-def _validate_surroundings(options: Options) -> None:
+def _validate_surroundings(options: Options, filled: Filled) -> None:
     if options.run_as:
         try:
             check_user_name(options.run_as)
@@ -189,12 +207,21 @@ def _validate_surroundings(options: Options) -> None:
     is_shell = options.command_type == CommandType.SHELL
     if options.run_as and not is_shell:
         raise RunError("run_as", "Only Shell commands can run as another user.")
-    if (options.arguments or options.environment or options.secrets) and not is_shell:
-        raise RunError("arguments", "Only Shell commands take variables and arguments.")
+    if options.arguments and not is_shell:
+        raise RunError("arguments", "Only Shell commands take arguments.")
+    if options.command_type == CommandType.BAT:
+        _validate_for_bat(options)
     try:
-        check(options.environment, options.secrets, options.arguments)
+        check((*options.environment, *filled.variables), (*options.secrets, *filled.secrets), options.arguments)
     except VariablesRefused as error:
         raise RunError(error.field, str(error)) from None
+
+
+def _validate_for_bat(options: Options) -> None:
+    for field_name, pairs in (("environment", options.environment), ("secret_environment", options.secrets)):
+        for name, value in pairs:
+            if not is_bat_value(value):
+                raise RunError(field_name, f"{name}: {BAT_RULE}")
 
 
 def _details(run: Run) -> dict[str, object]:
@@ -205,18 +232,21 @@ def _details(run: Run) -> dict[str, object]:
         "script_name": run.script_name,
         "arguments": run.arguments,
         "variables": [name for name, _ in run.environment],
-        "secret_variables": run.secret_names,
+        "secret_variables": run.secret_variables,
         "rollout": run.rollout,
+        "parameters": run.parameters,
+        "saved_command": str(run.saved_version or ""),
     }
     return {name: value for name, value in details.items() if value}
 
 
 def _create(
-    actor: User, instances: Sequence[Instance], command: str, request_key: str, options: Options, origin: Origin
+    actor: User, instances: Sequence[Instance], filled: Filled, request_key: str, options: Options, origin: Origin
 ) -> Run:
     refusal_of = _refusals(actor, options.command_type)
     refusals = [refusal_of(instance) for instance in instances]
     plan = _plan(options, refusals.count(None))
+    command, secrets = filled.command, (*options.secrets, *filled.secrets)
     run = Run.objects.create(
         actor=actor,
         actor_name=actor.get_username(),
@@ -237,17 +267,18 @@ def _create(
         run_as=options.run_as,
         arguments=list(options.arguments),
         environment=[list(pair) for pair in options.environment],
-        secret_names=[name for name, _ in options.secrets],
+        secret_names=[name for name, _ in secrets],
         notify_to=list(options.notify_to),
         notify_when=options.notify_when,
         notify_state=NotifyState.WANTED if options.notify_to else NotifyState.NOBODY,
         choice=dict(origin.choice),
         saved_version=origin.saved_version,
-        parameters=dict(origin.parameters),
+        parameters=dict(filled.kept),
+        attributes=[list(attribute) for attribute in filled.attributes],
         target_count=len(instances),
         revision=1,
     )
-    run_secrets.keep(run, options.secrets)
+    run_secrets.keep(run, secrets)
     batches = plan.batch_numbers()
     Invocation.objects.bulk_create(
         (
@@ -445,6 +476,14 @@ def visible_runs(user: User) -> QuerySet[Run]:
     if not scope:
         return Run.objects.all()
     return Run.objects.filter(pk__in=Invocation.objects.filter(scope).values("run_id"))
+
+
+def sendable_versions(user: User) -> QuerySet[SavedCommandVersion]:
+    """Return the versions of saved commands a user may send: of those he sees, and of runs he sees and may repeat."""
+    sent = visible_runs(user).filter(saved_version=OuterRef("pk")).order_by()
+    return SavedCommandVersion.objects.select_related("saved").filter(
+        Q(saved__in=saved_commands.visible(user)) | Q(Exists(sent))
+    )
 
 
 def visible_invocations(user: User, run: Run) -> QuerySet[Invocation]:

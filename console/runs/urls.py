@@ -8,6 +8,7 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("send/", views.send, name="send"),
     path("send/targets/", views.send_targets, name="send-targets"),
+    path("send/parameters/", views.send_parameters, name="send-parameters"),
     path("runs/", views.runs, name="runs"),
     path("runs/<int:run_id>/", views.run, name="run"),
     path("runs/<int:run_id>/stop/", views.stop_run, name="stop-run"),

@@ -98,7 +98,7 @@ def _send(form: SendForm) -> Run | None:
             return services.send_command(
                 form.user,
                 instances=form.instances(),
-                command=form.cleaned_data["command"],
+                command=form.command_text(),
                 request_key=form.cleaned_data["request_key"],
                 options=form.options(),
                 prompt=form.prompt(),
@@ -180,6 +180,14 @@ def send_context(form: SendForm, selection: Mapping[str, Any] | None = None) -> 
         "made_from": form.made_from,
         "limits": {"script_bytes": settings.MUSTER_SCRIPT_LIMIT_BYTES, "output_bytes": settings.ENV.output_cap},
     }
+
+
+@require_GET
+def send_parameters(request: SignedInRequest) -> HttpResponse:
+    """Show the fields for the parameters of a version of a saved command: none where it has none."""
+    rules.require_anywhere(request.user, rules.Action.SEND_COMMAND)
+    form = SendForm(user=request.user, initial={"saved_version": request.GET.get("saved_version", "")})
+    return render(request, "send/_parameters.html", {"form": form})
 
 
 @require_http_methods(["GET", "POST"])

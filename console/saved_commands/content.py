@@ -22,14 +22,25 @@ OPTIONS = (
     "timeout_s",
     "max_concurrency",
     "max_errors",
+    "ignore_unreachable",
+    "first",
+    "ask_unless_ok",
+    "batch_size",
+    "batch_pause_s",
+    "ask_between",
+    "connect_attempts",
+    "connect_delay_s",
     "stop_at_cap",
     "run_as",
     "environment",
     "arguments",
 )
-NUMBERS = frozenset({"timeout_s", "max_concurrency", "max_errors"})
+NUMBERS = frozenset({"timeout_s", "batch_pause_s", "connect_attempts", "connect_delay_s"})
+# Numbers of instances or percentages of them, as text: 10, 10%.
+AMOUNTS = frozenset({"max_concurrency", "max_errors", "first", "batch_size"})
 MAX_NAME, MAX_DESCRIPTION, MAX_TAGS, MAX_OPTIONS_CHARACTERS = 80, 2000, 20, 200_000
 _TAG = re.compile(r"[\w.:/+-]{1,40}")
+_AMOUNT = re.compile(r"[0-9]{1,6}|[0-9]{1,3}(\.[0-9]{1,2})? ?%")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -66,7 +77,11 @@ class Content:
             "text": self.text,
             "windows_type": self.windows_type if self.windows_text else "",
             "windows_text": self.windows_text,
-            "options": {name: self.options[name] for name in OPTIONS if self.options.get(name) not in (None, "")},
+            "options": {
+                name: str(self.options[name]) if name in AMOUNTS else self.options[name]
+                for name in OPTIONS
+                if self.options.get(name) not in (None, "")
+            },
             "parameters": list(self.parameters),
         }
 
@@ -158,7 +173,10 @@ def _check_option(name: str, value: object) -> None:
     if name not in OPTIONS:
         raise SavedCommandError(f"There is no option {name[:60]} to keep.", "text")
     is_number = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9
-    if name in NUMBERS and not is_number:
+    if name in AMOUNTS:
+        if isinstance(value, bool) or not _AMOUNT.fullmatch(str(value)):
+            raise SavedCommandError("Enter a number, or a percentage such as 10%.", name)
+    elif name in NUMBERS and not is_number:
         raise SavedCommandError("This must be a whole number.", name)
-    if name not in NUMBERS and (not isinstance(value, str) or "\0" in value):
+    elif name not in NUMBERS and (not isinstance(value, str) or "\0" in value):
         raise SavedCommandError("This must be text.", name)

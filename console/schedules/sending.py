@@ -74,8 +74,6 @@ def _refuse_secrets(form: SendForm) -> None:
     for name, field in form.fields.items():
         if name not in errors and isinstance(field.widget, forms.PasswordInput) and form.cleaned_data.get(name):
             errors[name] = ["A schedule keeps no secrets: it cannot send this."]
-    if not errors and (hidden := [name for name, value in form.origin().parameters.items() if value is None]):
-        errors[""] = [f"A schedule keeps no secrets: it cannot send the parameter {', '.join(hidden)}."]
     if errors:
         raise SendingRefused(errors)
 

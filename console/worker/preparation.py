@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from django.utils import timezone
 
-from console.runs import run_secrets
+from console.runs import parameters, run_secrets
 from console.runs.invoke import new_marker
 from console.runs.journal import Journal
 from console.runs.models import Run
@@ -84,9 +84,10 @@ def prepare(claims: Sequence[Claim], prompts: Prompts) -> list[Order | Refusal]:
         return []
     prompts.take({claim.run_id for claim in claims if claim.is_prompted})
     runs = Run.objects.select_related("actor").in_bulk({claim.run_id for claim in claims})
-    found = Instance.objects.select_related("group", "credential").in_bulk(
-        {claim.instance_id for claim in claims if claim.instance_id}
-    )
+    wanted = Instance.objects.select_related("group", "credential")
+    if any(run.attributes for run in runs.values()):
+        wanted = wanted.prefetch_related("tags")
+    found = wanted.in_bulk({claim.instance_id for claim in claims if claim.instance_id})
     targets = targets_of(list(found.values()))
     owned = credentials.credentials_for(list(found.values()))
     suspended = credentials.suspended_on(owned)
@@ -102,12 +103,14 @@ def prepare(claims: Sequence[Claim], prompts: Prompts) -> list[Order | Refusal]:
             orders.append(refusal)
         elif (hidden := secrets.get(run.pk, ())) is None:
             orders.append(SECRETS_UNREADABLE)
+        elif isinstance(told := _told(run, instance), Refusal):
+            orders.append(told)
         else:
             credential = owned.get(instance.pk)
             order = Order(
                 instance_id=instance.pk,
                 target=targets[instance.pk],
-                command=command_of(run, new_marker(), hidden),
+                command=command_of(run, new_marker(), hidden, told),
                 credential_id=credential.pk if credential else None,
                 stop_at_cap=run.stop_at_cap,
                 attempts=_attempts(run, claim),
@@ -123,8 +126,8 @@ def _attempts(run: Run, claim: Claim) -> Attempts:
     return Attempts(claim.attempt, rollout.connect_attempts, rollout.connect_delay_s)
 
 
-def command_of(run: Run, marker: uuid.UUID, secrets: Variables = ()) -> Command:
-    """Return the engine's form of a run's command, with its secret variables."""
+def command_of(run: Run, marker: uuid.UUID, secrets: Variables = (), told: Variables = ()) -> Command:
+    """Return the engine's form of a run's command, with its secret variables and what it is told of its instance."""
     return Command(
         text=run.command,
         marker=marker,
@@ -133,7 +136,12 @@ def command_of(run: Run, marker: uuid.UUID, secrets: Variables = ()) -> Command:
         working_directory=run.working_directory,
         timeout_s=float(run.timeout_s),
         run_as=run.run_as,
-        environment=(*((name, value) for name, value in run.environment), *secrets),
+        environment=(
+            *((name, value) for name, value in run.environment),
+            *parameters.variables_of(run, secrets),
+            *secrets,
+            *told,
+        ),
         arguments=tuple(run.arguments),
     )
 
@@ -196,6 +204,13 @@ def _refused_way(why: jumps.Blocked | None) -> Refusal | None:
     if why is None:
         return None
     return Refusal(Status.SKIPPED if why.reason == "instance_disabled" else Status.UNREACHABLE, why.reason, why.message)
+
+
+def _told(run: Run, instance: Instance) -> Variables | Refusal:
+    try:
+        return parameters.told_of(run, instance)
+    except parameters.AttributeUnusable as error:
+        return Refusal(Status.SKIPPED, "attribute_unusable", str(error))
 
 
 def refuse(journal: Journal, refusal: Refusal) -> None:

@@ -2,6 +2,7 @@
 import {find, instances, isPlainClick, onAct, onContent, tabStore} from "./dom.js";
 import {showFamilies, useForWindows, useWindowsText, windowsTypeChanged} from "./families.js";
 import {keepScriptName, nameScript, startScriptFile} from "./script-file.js";
+import {forgetSecrets, startParameters, useParameters} from "./parameters.js";
 import {count, selected} from "./selection.js";
 
 const TARGET_FIELDS = ["ids", "query", "group", "by_query", "except_ids", "address", "expected_count"];
@@ -9,7 +10,7 @@ const TARGET_FIELDS = ["ids", "query", "group", "by_query", "except_ids", "addre
 const OPTION_FIELDS = ["run_as", "environment", "arguments", "script_name", "interpreter", "working_directory", "timeout_s", "max_concurrency", "max_errors", "stop_at_cap",
   "ignore_unreachable", "first", "ask_unless_ok", "batch_size", "batch_pause_s", "ask_between", "connect_attempts", "connect_delay_s"];
 const WINDOWS_FIELDS = ["windows_command", "windows_type", "windows_interpreter", "windows_directory"];
-const DRAFT_FIELDS = ["command", ...OPTION_FIELDS, ...WINDOWS_FIELDS];
+const DRAFT_FIELDS = ["command", "saved_version", ...OPTION_FIELDS, ...WINDOWS_FIELDS];
 // A longer address is refused by servers on the way; then the server is asked by POST.
 const MAX_ADDRESS_CHARACTERS = 4000;
 
@@ -29,6 +30,7 @@ export function openSend() {
 export function startSend() {
   onContent(prepare);
   startScriptFile(useScript);
+  startParameters();
   onAct("send", (element, event) => openInstead(event, () => open(selected())));
   onAct("send-one", (element, event) => openInstead(event, () => open({ids: element.dataset.instance})));
   onAct("send-address", (element, event) => openInstead(event, () => open({address: ""}, {focus: "address"})));
@@ -190,14 +192,14 @@ async function useSaved(select) {
   keepDraft();
 }
 
-function forgetSaved({elements}) {
-  elements.saved_version.remove();
-  madeFrom().remove();
+function forgetSaved() {
+  useParameters("");
+  madeFrom()?.remove();
 }
 
 // The name of the file a text came from; none when it was typed or saved.
 function useScript(name, text) {
-  if (madeFrom()) forgetSaved(form());
+  if (madeFrom()) forgetSaved();
   editor.setValue(text);
   nameScript(form(), name);
   keepDraft();
@@ -224,10 +226,11 @@ function sent() {
   isSent = true;
   form().elements.keep_name.value = "";
   // What was kept is another version than the one the form names.
-  if (madeFrom() && form().elements.keep.value) forgetSaved(form());
+  if (madeFrom() && form().elements.keep.value) forgetSaved();
   form().elements.prompt_password.value = "";
   const secrets = form().elements.secret_environment;
   secrets.value = secrets.defaultValue = "";
+  forgetSecrets();
   dialog()?.close();
 }
 
@@ -249,5 +252,6 @@ function keepDraft() {
 function restoreDraft() {
   const draft = tabStore.read("draft");
   if (!draft) return;
+  useParameters(draft.saved_version);
   for (const [name, value] of Object.entries(draft)) form().elements[name].value = value;
 }

@@ -31,6 +31,8 @@ send                  GET   sign-in    sign-in  403       200        200     403
 send                  POST  sign-in    sign-in  403       422        >!      403     >!        >!     run
 send-targets          GET   sign-in    sign-in  200       200        200     200     200       200
 send-targets          POST  sign-in    sign-in  200       200        200     200     200       200
+send-parameters       GET   sign-in    sign-in  403       200        200     403     200       200
+send-parameters       POST  sign-in    sign-in  405       405        405     405     405       405
 runs                  GET   sign-in    sign-in  200       200        200     200     200       200
 runs                  POST  sign-in    sign-in  405       405        405     405     405       405
 run                   GET   sign-in    sign-in  404       404        200     200     200       200
@@ -80,6 +82,8 @@ export-saved-commands GET   sign-in    sign-in  403       200        200     200
 export-saved-commands POST  sign-in    sign-in  405       405        405     405     405       405
 add-starter-commands  GET   sign-in    sign-in  405       405        405     405     405       405
 add-starter-commands  POST  sign-in    sign-in  403       >!         >!      403     >!        >!     saved-commands
+saved-parameters      GET   sign-in    sign-in  403       200        200     403     200       200
+saved-parameters      POST  sign-in    sign-in  403       >!         >!      403     >!        >!     saved-parameters
 delete-saved-command  GET   sign-in    sign-in  405       405        405     405     405       405
 delete-saved-command  POST  sign-in    sign-in  403       >!         >!      403     >!        >!     saved-commands
 
@@ -227,6 +231,7 @@ AUDIT = {
     "archive-saved-command": "saved_command.archive",
     "import-saved-commands": "saved_command.keep",
     "add-starter-commands": "saved_command.keep",
+    "saved-parameters": "saved_command.declare",
     "delete-saved-command": "saved_command.delete",
     "sign-out-everywhere": "sign_out_everywhere",
     "add-member": "add_member",

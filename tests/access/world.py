@@ -179,6 +179,12 @@ _FORMS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     },
     "keep-runs": lambda ids: {"saved": ids["saved_id"], "keep": "for_ever"},
     "answer-run": lambda ids: {"do": "continue", "batch": "0"},
+    "saved-parameters": lambda ids: {
+        "parameters-TOTAL_FORMS": "1",
+        "parameters-INITIAL_FORMS": "0",
+        "parameters-0-name": "word",
+        "parameters-0-type": "text",
+    },
     "test-connections": lambda ids: {"ids": str(ids["instance_id"]), "start": "1"},
     "new-saved-command": lambda ids: {"name": "new", "seen_by": "shared", "text": "true"},
     "edit-saved-command": lambda ids: {

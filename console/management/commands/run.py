@@ -17,6 +17,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import connection
 
 from console.management.commands.worker import raise_file_limit
+from console.management.saved import parameter_values, saved_version, text_of
 from console.members.models import User
 from console.members.services import shell_actor
 from console.notifications.services import usable
@@ -61,13 +62,17 @@ class Command(BaseCommand):
             default=[],
             help="A secret variable: its value is this shell's, or is asked for on the terminal.",
         )
+        parser.add_argument("--saved", metavar="NAME[@VERSION]", help="A saved command, by default its last version.")
+        parser.add_argument(
+            "--param", metavar="NAME=VALUE", action="append", default=[], help="A value for a parameter of it."
+        )
         parser.add_argument("--on", metavar="NAME", action="append", default=[], help="An instance, user@host, or .")
         parser.add_argument(
             "--credential", metavar="NAME", help="What a user@host not in the list is signed in to with."
         )
         parser.add_argument("--filter", metavar="Q", help="All instances that match a filter, such as env:prod.")
         parser.add_argument(
-            "--type", choices=CommandType.values, default=DEFAULTS.command_type, help="shell, if not given."
+            "--type", choices=CommandType.values, help="Of the command; shell, if not given, or that of the saved one."
         )
         parser.add_argument(
             "--interpreter", metavar="PROGRAM", default="", help="What runs it, such as python3 or pwsh."
@@ -99,7 +104,9 @@ class Command(BaseCommand):
             actor = shell_actor(options["user"])
             prompts = Prompts()
             words = list(self.script_arguments)
-            if options["text"] is None and options["file"] is None and words:
+            if options["saved"] is not None and (options["text"], options["file"]) != (None, None):
+                fail("Give a command or --saved, not both.")
+            if options["text"] is None and options["file"] is None and options["saved"] is None and words:
                 # A command that begins with a dash.
                 options["text"] = words.pop(0)
             run = _send(actor, options, prompts, tuple(words))
@@ -117,17 +124,22 @@ class Command(BaseCommand):
 
 def _send(actor: User, options: dict[str, Any], prompts: Prompts, arguments: tuple[str, ...]) -> Run:
     instances = _instances(actor, options["on"], options["filter"], options["credential"])
+    version = None if options["saved"] is None else saved_version(actor, options["saved"])
+    command_type = options["type"] or (version.command_type if version else DEFAULTS.command_type)
+    if version is None and options["param"]:
+        fail("--param is for a saved command: name it with --saved.")
     return services.send_command(
         actor,
         instances=instances,
         prompt=_prompt(instances),
         # Where no worker lives this command becomes one.
         prompt_keys=None if queue.a_worker_is_alive() else {prompts.worker_id: prompts.public_key},
-        command=_text(options["text"], options["file"]),
+        command=text_of(version, command_type) if version else _text(options["text"], options["file"]),
         request_key=uuid.uuid4().hex,
         options=services.Options(
-            command_type=options["type"],
-            interpreter=options["interpreter"].strip(),
+            command_type=command_type,
+            interpreter=options["interpreter"].strip()
+            or (str(version.options.get("interpreter", "")) if version else ""),
             timeout_s=options["timeout"],
             max_concurrency=options["max_concurrency"],
             max_errors=options["max_errors"],
@@ -140,7 +152,9 @@ def _send(actor: User, options: dict[str, Any], prompts: Prompts, arguments: tup
             secrets=tuple((name, _secret(name)) for name in options["secret_env"]),
             notify_to=_destinations(options["notify"]),
             notify_when=options["notify_when"],
+            parameters=parameter_values(version, options["param"]) if version else {},
         ),
+        origin=services.Origin(saved_version=version),
         os_user=os_user(),
     )
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from console.saved_commands.content import OPTIONS, Content, Details
+from console.saved_commands.content import AMOUNTS, NUMBERS, OPTIONS, Content, Details
 from console.saved_commands.files import read_folder, read_script, write_folder
 
 # Without halves of characters and NUL, which no command holds.
@@ -23,7 +23,7 @@ LINES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_
 NAMES = st.one_of(LINES, st.sampled_from(["600", "true", '"quoted"', "[1]", "Disk usage", "disk-usage", "é", "-"]))
 TAGS = st.lists(st.sampled_from(["disk", "env:prod", "a.b"]), unique=True, max_size=3)
 OPTION_VALUES = st.dictionaries(
-    st.sampled_from(sorted(set(OPTIONS) - {"timeout_s"})), st.text(CHARACTERS, min_size=1, max_size=20), max_size=3
+    st.sampled_from(sorted(set(OPTIONS) - NUMBERS - AMOUNTS)), st.text(CHARACTERS, min_size=1, max_size=20), max_size=3
 )
 
 
@@ -32,8 +32,8 @@ def commands(draw):
     name = draw(NAMES.map(str.strip).filter(bool))
     text, windows = draw(st.sampled_from([(True, False), (False, True), (True, True)]))
     details = Details(name, draw(st.text(CHARACTERS, max_size=30)), draw(TAGS), draw(st.booleans()))
-    numbers = draw(st.sampled_from([{}, {"timeout_s": 600}, {"max_errors": 0}]))
-    options = {key: value for key, value in draw(OPTION_VALUES).items() if not key.startswith("max_")} | numbers
+    numbers = draw(st.sampled_from([{}, {"timeout_s": 600}, {"max_errors": "0"}, {"max_concurrency": "10%"}]))
+    options = draw(OPTION_VALUES) | numbers
     content = Content(
         text=draw(TEXTS) if text else "",
         windows_type=draw(st.sampled_from(["bat", "powershell"])) if windows else "",
