@@ -8,6 +8,7 @@ urlpatterns = [
     path("health/", health, name="health"),
     path("", include("console.runs.urls")),
     path("", include("console.reports.urls")),
+    path("", include("console.results.urls")),
     path("", include("console.transfers.urls")),
     path("", include("console.library.urls")),
     path("", include("console.notifications.urls")),

@@ -48,14 +48,17 @@ def home(request: SignedInRequest) -> HttpResponse:
     return dashboard(request, None)
 
 
-def dashboard(request: SignedInRequest, shown: RunView | None, status: int = 200) -> HttpResponse:
-    """Return the one page: the list, with a run open beside it if there is one."""
+def dashboard(
+    request: SignedInRequest, shown: RunView | None, status: int = 200, results: Mapping[str, Any] | None = None
+) -> HttpResponse:
+    """Return the one page: the list, with a run open beside it if there is one; ``results``: its view, if not a table."""
     # A saved command chosen first: it waits in the dialog for its instances.
     wants_saved = shown is None and request.GET.get("saved") and "send_command" in rules.actions_anywhere(request.user)
     initial = initial_from(request) if wants_saved else {}
     context = {
         "listing": listing(request.user, request.GET if shown is None else QueryDict()),
         "run_view": shown,
+        "results": results,
         **send_context(SendForm(user=request.user, initial=initial)),
     }
     return render(request, "dashboard.html", context, status=status)

@@ -2,6 +2,7 @@
 import {startConfirm} from "./confirm.js";
 import {startKeys} from "./keys.js";
 import {startPanel} from "./panel.js";
+import {startResults} from "./results.js";
 import {startRun} from "./run.js";
 import {startSelection} from "./selection.js";
 import {startSend} from "./send.js";
@@ -16,6 +17,7 @@ startSelection();
 startSend();
 startPanel();
 startRun();
+startResults();
 startKeys();
 startTicks();
 // What this page can do now; a robot that is quicker than the scripts waits for it.

@@ -59,6 +59,10 @@ retention             GET   sign-in    sign-in  403       200        200     200
 retention             POST  sign-in    sign-in  405       405        405     405     405       405
 keep-runs             GET   sign-in    sign-in  405       405        405     405     405       405
 keep-runs             POST  sign-in    sign-in  403       >!         >!      403     >!        >!     retention
+run-groups            GET   sign-in    sign-in  404       404        200     200     200       200
+run-groups            POST  sign-in    sign-in  405       405        405     405     405       405
+run-diff              GET   sign-in    sign-in  404       404        200     200     200       200
+run-diff              POST  sign-in    sign-in  405       405        405     405     405       405
 instance-commands     GET   sign-in    sign-in  404       404        200     200     200       200
 instance-commands     POST  sign-in    sign-in  405       405        405     405     405       405
 

@@ -91,3 +91,32 @@ def run_with(*outputs: tuple[bytes, bytes, int], cap_bytes=64 * 1024 * 1024, **o
     assert len(writer.commit([(journal, journal.take()) for journal in journals])) == len(outputs)
     run.refresh_from_db()
     return run
+
+
+def ended_with(outputs, **options) -> Run:
+    """Return an ended run with one instance (web-01 and so on, or ``instances``) for each output.
+
+    An output is bytes of stdout, or a list of (kind, bytes) in their order; with (output, exit status) it failed.
+    """
+    names = [f"web-{number:02}" for number in range(1, len(outputs) + 1)]
+    made = options.pop("instances", None) or [factories.InstanceFactory(name=name) for name in names]
+    run = send(instances=made, max_concurrency=1000, **options)
+    worker = enlisted_worker()
+    journals = [journal_of(claim) for claim in queue.claim(worker, slots=len(outputs), run_id=run.pk)]
+    queue.discharge(worker)
+    for journal, given in zip(journals, outputs, strict=True):
+        _end(journal, given)
+    assert len(writer.commit([(journal, journal.take()) for journal in journals])) == len(outputs)
+    run.refresh_from_db()
+    return run
+
+
+def _end(journal: Journal, given) -> None:
+    pieces, exit_status = given if isinstance(given, tuple) else (given, 0)
+    if isinstance(pieces, bytes):
+        pieces = [(OutputKind.STDOUT, pieces)]
+    journal.set(Status.RUNNING, started_at=timezone.now())
+    for kind, data in pieces:
+        journal.write(kind, data)
+    status = Status.FAILED if exit_status else Status.SUCCEEDED
+    journal.finish(status, at=timezone.now(), exit_status=exit_status)

@@ -1,0 +1,83 @@
+"""Translates requests for the views of one run beside its table."""
+
+from typing import Any
+
+from django.http import Http404, HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.views.decorators.http import require_GET
+
+from console.results.normalise import Rules
+from console.results.presentation import GROUPS, Ignored, diff_view, groups_view
+from console.runs import services
+from console.runs.models import Invocation, Run
+from console.runs.presentation import run_view
+from console.runs.views import dashboard
+from instances.access.requests import SignedInRequest
+
+MAX_GROUPS = 1000
+
+
+@require_GET
+def groups(request: SignedInRequest, run_id: int) -> HttpResponse:
+    """Show the groups of identical output; htmx asking for the list alone gets that."""
+    run = _run(request, run_id)
+    ignored = _ignored(request.GET)
+    shown = min(_number(request.GET, "shown", GROUPS), MAX_GROUPS)
+    results = {
+        "tab": "groups",
+        "template": "results/_groups.html",
+        "toggles": ignored.toggles,
+        "groups": groups_view(request.user, run, ignored, shown=shown),
+    }
+    return _answer(request, run, results, part="groups", template="results/_group_list.html")
+
+
+@require_GET
+def diff(request: SignedInRequest, run_id: int) -> HttpResponse:
+    """Show how the outputs of two invocations (``a`` and ``b``) differ."""
+    run = _run(request, run_id)
+    ignored = _ignored(request.GET)
+    first = services.visible_invocations(request.user, run).values_list("ordinal", flat=True).first() or 0
+    left, right = (_number(request.GET, name, first) for name in ("a", "b"))
+    try:
+        shown = diff_view(request.user, run, ignored, left=left, right=right)
+    except Invocation.DoesNotExist as error:
+        raise Http404 from error
+    results = {
+        "tab": "groups",
+        "template": "results/_diff.html",
+        "rules": ignored.names,
+        "back_url": f"{reverse('run-groups', args=[run.pk])}?{urlencode(ignored.query)}",
+        "diff": shown,
+    }
+    return _answer(request, run, results)
+
+
+def _answer(
+    request: SignedInRequest, run: Run, results: dict[str, Any], *, part: str = "", template: str = ""
+) -> HttpResponse:
+    """Return a view as a page, as the run's panel, or as the one part that htmx asks for."""
+    target = request.htmx.target or ""
+    if part and part in target:
+        return render(request, template, {"run_view": {"run": run}, "results": results})
+    shown = run_view(request.user, run, opened=_number(request.GET, "i", None), with_output=True)
+    if "panel" in target:
+        return render(request, "runs/_panel.html", {"run_view": shown, "results": results})
+    return dashboard(request, shown, results=results)
+
+
+def _run(request: SignedInRequest, run_id: int) -> Run:
+    return get_object_or_404(services.visible_runs(request.user), pk=run_id)
+
+
+def _ignored(params: QueryDict) -> Ignored:
+    rules = Rules(**{name: bool(params.get(name)) for name in ("times", "own_name", "looks", "numbers")})
+    return Ignored(rules, bool(params.get("exits")))
+
+
+def _number(params: QueryDict, name: str, default: int | None) -> Any:
+    """Return a small number from an address, or the default; a wrong one is no reason for an error."""
+    text = params.get(name, "")
+    return int(text) if text.isdecimal() and len(text) <= 9 else default

@@ -1,0 +1,105 @@
+import pytest
+
+from console.runs.models import Invocation
+from console.runs.status import Status
+from instances.access.models import Role
+from tests.support import factories, runs
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def operator(client):
+    user = factories.UserFactory(role=Role.OPERATOR)
+    client.force_login(user)
+    return user
+
+
+def page(client, run, path, query="", **headers):
+    response = client.get(f"/runs/{run.pk}/{path}{query}", headers=headers)
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def test_groups_are_a_page_with_the_run_and_its_list(client, operator):
+    run = runs.ended_with([b"active\n", b"inactive\n", b"active\n"])
+    text = page(client, run, "groups/")
+    assert "All instances" in text
+    assert "2 groups of 3 instances." in text
+    assert "web-[01,03]" in text
+    assert 'aria-current="true">Groups</a>' in text
+    assert 'hx-trigger="every 2s"' not in text
+
+
+def test_a_run_that_goes_on_asks_again_for_the_list_alone(client, operator):
+    run = runs.send(2)
+    assert 'hx-trigger="every 2s"' in page(client, run, "groups/")
+    part = page(client, run, "groups/", HX_Request="true", HX_Target="div#groups")
+    assert part.lstrip().startswith('<div id="groups"')
+    assert "and the run goes on" in part
+
+
+def test_what_is_ignored_is_in_every_address(client, operator):
+    run = runs.ended_with([b"web-01 at 10:00:01\n", b"web-02 at 10:00:02\n", b"other\n"])
+    text = page(client, run, "groups/", "?times=1&own_name=1")
+    assert "2 groups of 3 instances." in text
+    assert f"/runs/{run.pk}/groups/diff/?a=0&amp;b=2&amp;times=1&amp;own_name=1" in text
+    assert f"/runs/{run.pk}/groups/?times=1&amp;own_name=1&amp;i=0" in text
+
+
+def test_a_group_can_be_sent_to(client, operator):
+    run = runs.ended_with([b"a\n", b"b\n", b"a\n"])
+    ids = list(run.invocations.order_by("ordinal").values_list("instance_id", flat=True))
+    assert f"/send/?ids={ids[0]},{ids[2]}" in page(client, run, "groups/")
+
+
+def test_the_difference_of_two_is_a_page(client, operator):
+    run = runs.ended_with([b"same\nup\n", b"same\ndown\n"])
+    text = page(client, run, "groups/diff/", "?a=0&b=1")
+    assert "1 line only in web-01, 1 only in web-02." in text
+    assert '<td class="diff__text">down</td>' in text
+
+
+def test_a_difference_with_what_is_not_there_is_not_found(client, operator):
+    run = runs.ended_with([b"a\n"])
+    assert client.get(f"/runs/{run.pk}/groups/diff/?a=0&b=9").status_code == 404
+
+
+def test_removed_output_is_said(client, operator):
+    run = runs.ended_with([b"a\n", b"b\n"])
+    Invocation.objects.update(output_removed_at=run.finished_at)
+    assert "output removed by retention" in page(client, run, "groups/")
+    assert "Retention removed one of these outputs" in page(client, run, "groups/diff/", "?a=0&b=1")
+
+
+def test_one_sees_the_groups_of_what_one_may_see(client):
+    group = factories.GroupFactory()
+    client.force_login(factories.UserFactory(role=Role.VIEWER, role_group=group))
+    mine = factories.InstanceFactory(name="mine", group=group)
+    run = runs.ended_with([b"same\n", b"secret\n"], instances=[mine, factories.InstanceFactory(name="theirs")])
+    text = page(client, run, "groups/")
+    assert "1 group of 1 instance." in text
+    assert "theirs" not in text
+    assert "secret" not in text
+    assert client.get(f"/runs/{run.pk}/groups/diff/?a=0&b=1").status_code == 404
+
+
+def test_output_is_text_whatever_it_holds(client, operator):
+    run = runs.ended_with([b"<script>alert(1)</script>\x1b[31mred\n", b"<img onerror=x>\n"])
+    for path, query in (("groups/", ""), ("groups/diff/", "?a=0&b=1")):
+        text = page(client, run, path, query)
+        assert "&lt;script&gt;" in text
+        assert "<img onerror" not in text
+        assert "\x1b" not in text
+
+
+def test_reasons_are_said_in_words(client, operator):
+    run = runs.ended_with([b"a\n", b"a\n"])
+    run.invocations.filter(ordinal=1).update(status=Status.UNREACHABLE, reason="connect_timeout")
+    assert "connect timeout" in page(client, run, "groups/")
+
+
+def test_a_large_view_takes_few_queries(client, operator, django_assert_max_num_queries):
+    run = runs.ended_with([f"{number}\n".encode() for number in range(60)])
+    with django_assert_max_num_queries(30):
+        page(client, run, "groups/")
