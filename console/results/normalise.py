@@ -41,9 +41,9 @@ _TIMES = "|".join(
 _TIME = re2.compile(rf"\b(?:{_TIMES})\b".encode(), _BYTES)
 # Numbers are many; the standard library is quicker where a match is the rule, and this pattern cannot go back.
 _NUMBER = re.compile(rb"\b\d++\b")
-# The same sequences as js/ansi.js.
+# The same sequences as js/ansi.js, which sees one line at a time.
 _ESCAPES = re2.compile(
-    rb"\x1b\[[0-9;:<=>?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -/]+[0-~]|\x1b[0-~]"
+    rb"\x1b\[[0-9;:<=>?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\)|\x1b[ -/]+[0-~]|\x1b[0-~]"
     rb"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]",
     _BYTES,
 )
@@ -92,7 +92,7 @@ def normalise(data: bytes, rules: Rules, own: Iterable[bytes] = ()) -> bytes:
     ``own``: what the instance calls itself (``own_words``), for the rule ``own_name``.
     """
     if rules.looks:
-        data = _replaced(_ESCAPES, b"", data)
+        data = without_escapes(data)
         data = b"\n".join(line.rstrip(b" \t\r") for line in data.split(b"\n"))
     if rules.times:
         data = _replaced(_TIME, TIME, data)
@@ -101,6 +101,11 @@ def normalise(data: bytes, rules: Rules, own: Iterable[bytes] = ()) -> bytes:
     if rules.numbers:
         data = _NUMBER.sub(NUMBER, data)
     return data
+
+
+def without_escapes(data: bytes) -> bytes:
+    """Return output without colours, other escape sequences and control characters; its lines stay."""
+    return _replaced(_ESCAPES, b"", data)
 
 
 def _without(data: bytes, words: list[bytes]) -> bytes:

@@ -7,4 +7,6 @@ from console.results import views
 urlpatterns = [
     path("runs/<int:run_id>/groups/", views.groups, name="run-groups"),
     path("runs/<int:run_id>/groups/diff/", views.diff, name="run-diff"),
+    path("runs/<int:run_id>/search/", views.search, name="run-search"),
+    path("runs/<int:run_id>/search/<int:ordinal>/<int:line>/", views.excerpt, name="run-lines"),
 ]

@@ -10,6 +10,8 @@ from django.views.decorators.http import require_GET
 
 from console.results.normalise import Rules
 from console.results.presentation import GROUPS, Ignored, diff_view, groups_view
+from console.results.search import excerpt as lines_around
+from console.results.search_view import search_view
 from console.runs import services
 from console.runs.models import Invocation, Run
 from console.runs.presentation import run_view
@@ -55,8 +57,39 @@ def diff(request: SignedInRequest, run_id: int) -> HttpResponse:
     return _answer(request, run, results)
 
 
+@require_GET
+def search(request: SignedInRequest, run_id: int) -> HttpResponse:
+    """Search all outputs of a run for ``q``, from the ordinal ``from`` on; htmx going on gets the next part alone."""
+    run = _run(request, run_id)
+    shown, status = search_view(request.user, run, request.GET)
+    results = {"tab": "search", "template": "results/_search.html", "search": shown}
+    return _answer(request, run, results, part="search-on", template="results/_search_part.html", status=status)
+
+
+@require_GET
+def excerpt(request: SignedInRequest, run_id: int, ordinal: int, line: int) -> HttpResponse:
+    """Show the lines around one of an output, however large it is."""
+    run = _run(request, run_id)
+    invocation = get_object_or_404(services.visible_invocations(request.user, run), ordinal=ordinal)
+    around = None if invocation.output_removed_at else lines_around(invocation, line)
+    results = {
+        "tab": "search",
+        "template": "results/_excerpt.html",
+        "invocation": invocation,
+        "excerpt": around,
+        "back_url": f"{reverse('run-search', args=[run.pk])}?{request.GET.urlencode()}",
+    }
+    return _answer(request, run, results)
+
+
 def _answer(
-    request: SignedInRequest, run: Run, results: dict[str, Any], *, part: str = "", template: str = ""
+    request: SignedInRequest,
+    run: Run,
+    results: dict[str, Any],
+    *,
+    part: str = "",
+    template: str = "",
+    status: int = 200,
 ) -> HttpResponse:
     """Return a view as a page, as the run's panel, or as the one part that htmx asks for."""
     target = request.htmx.target or ""
@@ -64,8 +97,8 @@ def _answer(
         return render(request, template, {"run_view": {"run": run}, "results": results})
     shown = run_view(request.user, run, opened=_number(request.GET, "i", None), with_output=True)
     if "panel" in target:
-        return render(request, "runs/_panel.html", {"run_view": shown, "results": results})
-    return dashboard(request, shown, results=results)
+        return render(request, "runs/_panel.html", {"run_view": shown, "results": results}, status=status)
+    return dashboard(request, shown, status, results=results)
 
 
 def _run(request: SignedInRequest, run_id: int) -> Run:

@@ -51,7 +51,7 @@ def home(request: SignedInRequest) -> HttpResponse:
 def dashboard(
     request: SignedInRequest, shown: RunView | None, status: int = 200, results: Mapping[str, Any] | None = None
 ) -> HttpResponse:
-    """Return the one page: the list, with a run open beside it if there is one; ``results``: its view, if not a table."""
+    """Return the one page: the list, with a run open beside it if there is one; ``results``: its view."""
     # A saved command chosen first: it waits in the dialog for its instances.
     wants_saved = shown is None and request.GET.get("saved") and "send_command" in rules.actions_anywhere(request.user)
     initial = initial_from(request) if wants_saved else {}

@@ -96,6 +96,13 @@ class RunPanel {
     this.view.point(line);
   }
 
+  /** Go to a line (from 0) of an instance, now or when it has come. */
+  aim(ordinal, line) {
+    this.show(ordinal);
+    this.line = line;
+    this.goToLine();
+  }
+
   /** Where output was dropped at its limit, offsets in the kept file no longer match those of the log. */
   canLoad() {
     return Number(this.details.dataset.dropped) === 0;
@@ -176,6 +183,9 @@ export function startRun() {
   onAct("open-row", (link, event) => {
     if (isPlainClick(event)) panel?.show(Number(link.closest("tr").dataset.i));
     panel?.paint();
+  });
+  onAct("open-line", (link, event) => {
+    if (isPlainClick(event)) panel?.aim(Number(link.dataset.i), Number(link.dataset.line) - 1);
   });
   document.addEventListener("click", (event) => {
     const row = event.target.closest("#run-rows tr[data-i]");

@@ -84,6 +84,7 @@ def build() -> World:
         "authorisation_id": authorisation.pk,
         "run_id": run.pk,
         "ordinal": 0,
+        "line": 1,
         "instance_id": instance.pk,
         "group_id": group.pk,
         "credential_id": credential.pk,

@@ -1,5 +1,6 @@
 import pytest
 
+from console.results import search as searching
 from console.runs.models import Invocation
 from console.runs.status import Status
 from instances.access.models import Role
@@ -103,3 +104,57 @@ def test_a_large_view_takes_few_queries(client, operator, django_assert_max_num_
     run = runs.ended_with([f"{number}\n".encode() for number in range(60)])
     with django_assert_max_num_queries(30):
         page(client, run, "groups/")
+
+
+def test_a_search_leads_to_instance_and_line(client, operator):
+    run = runs.ended_with([b"one\nan error here\n", b"fine\n", b"error\n"])
+    text = page(client, run, "search/", "?q=error")
+    assert f'href="/runs/{run.pk}/search/?q=error&amp;i=0#L2"' in text
+    assert "<mark>error</mark>" in text
+    assert "All 3 instances searched." in text
+    assert "Nothing found in 3 instances." in page(client, run, "search/", "?q=ERROR&case=1")
+
+
+def test_a_search_can_be_of_one_state(client, operator):
+    run = runs.ended_with([b"error\n", (b"error\n", 2)])
+    assert "All 1 instance searched." in page(client, run, "search/", "?q=error&status=failed")
+
+
+def test_a_wrong_pattern_is_said_beside_the_field_and_kept(client, operator):
+    run = runs.ended_with([b"a\n"])
+    response = client.get(f"/runs/{run.pk}/search/?q=(a&regex=1")
+    assert response.status_code == 422
+    assert "This is no regular expression that RE2 knows: missing ): (a" in response.content.decode()
+    assert 'value="(a"' in response.content.decode()
+
+
+def test_a_search_goes_on_by_itself_and_by_a_link(client, operator, monkeypatch):
+    monkeypatch.setattr(searching, "LINES_OF_ALL", 1)
+    run = runs.ended_with([b"hit\n", b"hit\n"])
+    text = page(client, run, "search/", "?q=hit")
+    on = f"/runs/{run.pk}/search/?q=hit&amp;from=1&amp;lines=1"
+    assert f'hx-get="{on}" hx-trigger="load"' in text
+    assert f'<a href="{on}">Search on</a>' in text
+    part = page(client, run, "search/", "?q=hit&from=1&lines=1", HX_Request="true", HX_Target="p#search-on")
+    assert "web-02" in part
+    assert "<form" not in part
+
+
+def test_a_hit_in_a_large_output_leads_to_the_lines_around_it(client, operator):
+    run = runs.ended_with([b"".join(b"line %d is here\n" % n for n in range(1, 80_001))])
+    text = page(client, run, "search/", "?q=line+50000+")
+    address = f"/runs/{run.pk}/search/0/50000/"
+    assert f'href="{address}?q=line+50000+"' in text
+    around = page(client, run, "search/0/50000/", "?q=line+50000+")
+    assert "line 49900 is here" in around
+    assert "line 49899 is here" not in around
+    assert f'/runs/{run.pk}/search/?q=line+50000+"' in around
+
+
+def test_one_searches_what_one_may_see(client):
+    group = factories.GroupFactory()
+    client.force_login(factories.UserFactory(role=Role.VIEWER, role_group=group))
+    mine = factories.InstanceFactory(name="mine", group=group)
+    run = runs.ended_with([b"same\n", b"secret\n"], instances=[mine, factories.InstanceFactory(name="theirs")])
+    assert "Nothing found in 1 instance." in page(client, run, "search/", "?q=secret")
+    assert client.get(f"/runs/{run.pk}/search/1/1/").status_code == 404
