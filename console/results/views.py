@@ -2,12 +2,14 @@
 
 from typing import Any
 
-from django.http import Http404, HttpResponse, QueryDict
+from django.http import Http404, HttpResponse, HttpResponseBase, QueryDict, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.http import require_GET
 
+from console.results.combined import whole
+from console.results.combined_view import combined_view, line_of_text, of_status
 from console.results.normalise import Rules
 from console.results.presentation import GROUPS, Ignored, diff_view, groups_view
 from console.results.search import excerpt as lines_around
@@ -16,6 +18,7 @@ from console.runs import services
 from console.runs.models import Invocation, Run
 from console.runs.presentation import run_view
 from console.runs.views import dashboard
+from console.streaming import streamed
 from instances.access.requests import SignedInRequest
 
 MAX_GROUPS = 1000
@@ -64,6 +67,33 @@ def search(request: SignedInRequest, run_id: int) -> HttpResponse:
     shown, status = search_view(request.user, run, request.GET)
     results = {"tab": "search", "template": "results/_search.html", "search": shown}
     return _answer(request, run, results, part="search-on", template="results/_search_part.html", status=status)
+
+
+@require_GET
+def combined(request: SignedInRequest, run_id: int) -> HttpResponse:
+    """Show the lines of all instances as they arrived; htmx asking for what is earlier or later gets that alone."""
+    run = _run(request, run_id)
+    shown = combined_view(request.user, run, request.GET)
+    results = {"tab": "combined", "template": "results/_combined.html", "combined": shown}
+    part = "combined-earlier" if request.GET.get("before") else "combined-later"
+    return _answer(request, run, results, part=part, template="results/_combined_lines.html")
+
+
+@require_GET
+def combined_text(request: SignedInRequest, run_id: int) -> HttpResponseBase:
+    """Send all lines of a run as text, in the order in which they arrived, with names unless ``bare``."""
+    run = _run(request, run_id)
+    lines = whole(of_status(request.user, run, request.GET.get("status", "")))
+    body = (line_of_text(line, is_named=not request.GET.get("bare")) for line in lines)
+    return StreamingHttpResponse(
+        streamed(request, body),
+        content_type="text/plain; charset=utf-8",
+        headers={
+            "Content-Disposition": f'attachment; filename="run-{run.pk}.txt"',
+            "X-Content-Type-Options": "nosniff",
+            "Cache-Control": "no-store",
+        },
+    )
 
 
 @require_GET

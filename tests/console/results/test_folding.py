@@ -1,5 +1,5 @@
 from ClusterShell.NodeSet import NodeSet
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from console.results.folding import fold
@@ -18,6 +18,7 @@ def test_a_name_is_said_once():
     assert fold(["web1", "web1"]) == "web1"
 
 
+@settings(deadline=None)
 @given(st.lists(st.from_regex(r"\A[a-z]{1,3}-?[0-9]{0,3}(\.[a-z]{2})?\Z"), max_size=30))
 def test_nothing_is_lost_and_nothing_is_added(names):
     assert set(NodeSet(fold(names))) == set(names)

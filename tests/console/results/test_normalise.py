@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from console.results.normalise import OWN_NAME, TIME, Rules, normalise, own_words
@@ -13,6 +13,7 @@ RULES = st.builds(Rules, st.booleans(), st.booleans(), st.booleans(), st.boolean
 NAMES = st.sampled_from(["web-01", "web-01.example", "web", "a-a", "7", "21", "-", "x.", "é-1"])
 
 
+@settings(deadline=None)
 @given(OUTPUTS, RULES, NAMES)
 @example(b"2026-01-011700000000", Rules(times=True), "a")
 @example(b"a-a-a-a", Rules(own_name=True), "a-a")
@@ -24,6 +25,7 @@ def test_a_second_time_changes_nothing_and_lines_stay(output, rules, name):
     assert once.count(b"\n") == output.count(b"\n")
 
 
+@settings(deadline=None)
 @given(OUTPUTS, NAMES)
 def test_without_rules_output_stays_as_it_is(output, name):
     assert normalise(output, Rules(), own_words(name, "10.0.0.1:22")) == output

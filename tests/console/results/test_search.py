@@ -2,7 +2,7 @@ import itertools
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from console.results import search as searching
@@ -29,6 +29,7 @@ def naive(text, needle):
     return [number for number, line in enumerate(lines, 1) if needle in line]
 
 
+@settings(deadline=None)
 @given(TEXT, st.lists(st.integers(0, 200), max_size=8), st.sampled_from(["é", "ab", "a b", "ß", "éa", "b"]))
 def test_wherever_rows_are_cut_the_same_lines_are_found(text, places, needle):
     found = search_one(NOBODY, cut(text.encode(), places), compiled(needle, is_case=True))
@@ -37,6 +38,7 @@ def test_wherever_rows_are_cut_the_same_lines_are_found(text, places, needle):
     assert [hit.number for hit in found.hits] == wanted[: searching.LINES_OF_ONE]
 
 
+@settings(deadline=None)
 @given(TEXT, TEXT, st.lists(st.booleans(), max_size=12))
 def test_streams_do_not_tear_each_others_lines(out, err, order):
     """However they alternate, each stream's lines are whole."""

@@ -158,3 +158,28 @@ def test_one_searches_what_one_may_see(client):
     run = runs.ended_with([b"same\n", b"secret\n"], instances=[mine, factories.InstanceFactory(name="theirs")])
     assert "Nothing found in 1 instance." in page(client, run, "search/", "?q=secret")
     assert client.get(f"/runs/{run.pk}/search/1/1/").status_code == 404
+
+
+def test_all_lines_are_one_page_with_names_and_a_download(client, operator):
+    run = runs.ended_with([b"one\n", b"<b>two\n"])
+    text = page(client, run, "combined/")
+    assert '<span class="combined__name">web-02</span><span>&lt;b&gt;two</span>' in text
+    assert "The end." in text
+    response = client.get(f"/runs/{run.pk}/combined/text/")
+    assert sorted(b"".join(response.streaming_content).splitlines()) == [b"web-01: one", b"web-02: <b>two"]
+    response = client.get(f"/runs/{run.pk}/combined/text/?bare=1&status=succeeded")
+    assert sorted(b"".join(response.streaming_content).splitlines()) == [b"<b>two", b"one"]
+
+
+def test_later_lines_are_asked_for_while_the_run_goes(client, operator):
+    run = runs.send(2)
+    assert f'hx-get="/runs/{run.pk}/combined/?after=0-0-0" hx-trigger="load delay:1s"' in page(client, run, "combined/")
+    part = page(client, run, "combined/", "?after=0-0-0", HX_Request="true", HX_Target="p#combined-later")
+    assert part.strip().startswith('<p id="combined-later"')
+
+
+def test_lines_of_one_state_alone_can_be_seen(client, operator):
+    run = runs.ended_with([b"fine\n", (b"broken\n", 1)])
+    text = page(client, run, "combined/", "?status=failed")
+    assert "<span>broken</span>" in text
+    assert "<span>fine</span>" not in text

@@ -1,0 +1,122 @@
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from console.results import combined
+from console.results.combined import Cursor, page, whole
+from console.runs.models import Invocation, Output, OutputKind
+from console.runs.status import Status
+from tests.support import runs
+
+pytestmark = pytest.mark.django_db
+OUT, ERR, GAP = OutputKind.STDOUT, OutputKind.STDERR, OutputKind.GAP
+
+
+def arrive(run, *pieces):
+    """Replace a run's output by (ordinal, kind, bytes), one a second in this order."""
+    Output.objects.all().delete()
+    by_ordinal = {invocation.ordinal: invocation for invocation in run.invocations.all()}
+    sizes = dict.fromkeys(by_ordinal, 0)
+    began = timezone.now() - timedelta(hours=1)
+    rows = []
+    for second, (ordinal, kind, data) in enumerate(pieces):
+        length = int(data) if kind == GAP else len(data)
+        at = began + timedelta(seconds=second)
+        place = {"offset": sizes[ordinal], "stream_offset": sizes[ordinal]}
+        rows.append(Output(invocation=by_ordinal[ordinal], kind=kind, data=data, at=at, **place))
+        sizes[ordinal] += length
+    Output.objects.bulk_create(rows)
+    for ordinal, size in sizes.items():
+        run.invocations.filter(ordinal=ordinal).update(size=size)
+    return run
+
+
+def texts(lines):
+    return [(line.ordinal, line.text) for line in lines]
+
+
+@pytest.fixture
+def run():
+    return runs.ended_with([b"x"] * 3)
+
+
+def test_lines_come_in_the_order_in_which_they_arrived(run):
+    arrive(run, (1, OUT, b"b1\n"), (0, OUT, b"a1\na2\n"), (1, ERR, b"b2\n"))
+    shown = page(run.invocations.all())
+    assert texts(shown.lines) == [(1, "b1"), (0, "a1"), (0, "a2"), (1, "b2")]
+    assert [line.kind for line in shown.lines] == [OUT, OUT, OUT, ERR]
+    assert not shown.has_earlier
+    assert not shown.has_later
+
+
+def test_a_line_is_whole_and_stands_where_its_end_arrived(run):
+    arrive(run, (0, OUT, b"on"), (1, OUT, b"two\n"), (0, ERR, b"oh\n"), (0, OUT, b"e\n"))
+    assert texts(page(run.invocations.all()).lines) == [(1, "two"), (0, "oh"), (0, "one")]
+
+
+def test_what_has_no_line_end_is_shown_when_none_can_come(run):
+    arrive(run, (0, OUT, b"a"), (0, ERR, b"b"), (1, OUT, b"c"))
+    run.invocations.filter(ordinal=1).update(status=Status.RUNNING, finished_at=None)
+    assert texts(page(run.invocations.all()).lines) == [(0, "a"), (0, "b")]
+
+
+def test_what_was_not_kept_is_a_line(run):
+    arrive(run, (0, OUT, b"a\n"), (0, GAP, b"1500"), (0, OUT, b"b\n"))
+    assert texts(page(run.invocations.all()).lines) == [(0, "a"), (0, "1,500 bytes were not kept"), (0, "b")]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.data())
+def test_pages_forward_and_backward_are_the_whole(data):
+    """Whatever arrives and wherever rows are cut, no line is torn, doubled or lost."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(combined, "PAGE_ROWS", data.draw(st.integers(1, 4)))
+        piece = st.tuples(
+            st.integers(0, 2), st.sampled_from([OUT, ERR]), st.sampled_from([b"a", b"b\n", b"\n", b"c\nd"])
+        )
+        run = runs.ended_with([b"x"] * 3, instances=None) if not Invocation.objects.exists() else None
+        invocations = (run or Invocation.objects.latest("pk").run).invocations.all()
+        arrive(invocations[0].run, *data.draw(st.lists(piece, min_size=1, max_size=12)))
+        everything = texts(whole(invocations))
+        forward, after = [], Cursor.parse("0-0-0")
+        while (part := page(invocations, after=after)).lines or part.has_later:
+            forward += texts(part.lines)
+            after = part.last
+        backward = (part := page(invocations)).lines
+        while part.has_earlier:
+            part = page(invocations, before=part.first)
+            backward = [*part.lines, *backward]
+    assert forward == everything
+    assert texts(backward) == everything
+
+
+def test_a_page_holds_so_many_bytes_and_at_least_one_row(run, monkeypatch):
+    monkeypatch.setattr(combined, "PAGE_BYTES", 3)
+    arrive(run, (0, OUT, b"long line\n"), (1, OUT, b"a\n"), (2, OUT, b"b\n"))
+    last = page(run.invocations.all())
+    assert (texts(last.lines), last.has_earlier) == ([(2, "b")], True)
+
+
+def test_a_code_page_is_read(run):
+    arrive(run, (0, OUT, "größe\n".encode("cp850")))
+    run.invocations.update(code_page="850")
+    assert texts(page(run.invocations.all()).lines) == [(0, "größe")]
+
+
+def test_removed_output_is_not_there(run):
+    arrive(run, (0, OUT, b"a\n"), (1, OUT, b"b\n"))
+    run.invocations.filter(ordinal=0).update(output_removed_at=timezone.now())
+    assert texts(page(run.invocations.all()).lines) == [(1, "b")]
+
+
+@pytest.mark.parametrize("text", ["", "1", "1-2", "a-b-c", "1-2-3-4", "9" * 30 + "-1-1", "-1--1--1"])
+def test_a_wrong_cursor_is_none(text):
+    assert Cursor.parse(text) is None
+
+
+def test_a_cursor_is_its_text(run):
+    cursor = page(run.invocations.all()).last
+    assert Cursor.parse(str(cursor)) == cursor
