@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.http import Http404, HttpResponse, HttpResponseBase, QueryDict, StreamingHttpResponse
+from django.http import Http404, HttpResponse, HttpResponseBase, JsonResponse, QueryDict, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.http import urlencode
@@ -10,6 +10,8 @@ from django.views.decorators.http import require_GET
 
 from console.results.combined import whole
 from console.results.combined_view import combined_view, line_of_text, of_status
+from console.results.matrix import LETTERS
+from console.results.matrix import matrix as statuses_of
 from console.results.normalise import Rules
 from console.results.presentation import GROUPS, Ignored, diff_view, groups_view
 from console.results.search import excerpt as lines_around
@@ -67,6 +69,23 @@ def search(request: SignedInRequest, run_id: int) -> HttpResponse:
     shown, status = search_view(request.user, run, request.GET)
     results = {"tab": "search", "template": "results/_search.html", "search": shown}
     return _answer(request, run, results, part="search-on", template="results/_search_part.html", status=status)
+
+
+@require_GET
+def matrix(request: SignedInRequest, run_id: int) -> HttpResponse:
+    """Show all instances of a run as a field of cells."""
+    run = _run(request, run_id)
+    results = {"tab": "matrix", "template": "results/_matrix.html", "legend": [(s, LETTERS[s]) for s in LETTERS]}
+    return _answer(request, run, results)
+
+
+@require_GET
+def matrix_data(request: SignedInRequest, run_id: int) -> HttpResponse:
+    """Send what the matrix draws; 204 when nothing changed since ``revision``. ``whole``: with names."""
+    run = _run(request, run_id)
+    if request.GET.get("revision") == str(run.revision):
+        return HttpResponse(status=204)
+    return JsonResponse(statuses_of(request.user, run).as_json(is_whole=bool(request.GET.get("whole"))))
 
 
 @require_GET

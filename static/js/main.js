@@ -1,6 +1,7 @@
 // Starts the page's behaviours. Each is a module of its own and finds what it needs in the page.
 import {startConfirm} from "./confirm.js";
 import {startKeys} from "./keys.js";
+import {startMatrix} from "./matrix.js";
 import {startPanel} from "./panel.js";
 import {startResults} from "./results.js";
 import {startRun} from "./run.js";
@@ -18,6 +19,7 @@ startSend();
 startPanel();
 startRun();
 startResults();
+startMatrix();
 startKeys();
 startTicks();
 // What this page can do now; a robot that is quicker than the scripts waits for it.

@@ -63,6 +63,10 @@ run-groups            GET   sign-in    sign-in  404       404        200     200
 run-groups            POST  sign-in    sign-in  405       405        405     405     405       405
 run-diff              GET   sign-in    sign-in  404       404        200     200     200       200
 run-diff              POST  sign-in    sign-in  405       405        405     405     405       405
+run-matrix            GET   sign-in    sign-in  404       404        200     200     200       200
+run-matrix            POST  sign-in    sign-in  405       405        405     405     405       405
+run-matrix-data       GET   sign-in    sign-in  404       404        200     200     200       200
+run-matrix-data       POST  sign-in    sign-in  405       405        405     405     405       405
 run-combined          GET   sign-in    sign-in  404       404        200     200     200       200
 run-combined          POST  sign-in    sign-in  405       405        405     405     405       405
 run-combined-text     GET   sign-in    sign-in  404       404        200     200     200       200

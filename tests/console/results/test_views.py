@@ -1,6 +1,7 @@
 import pytest
 
 from console.results import search as searching
+from console.results.matrix import LETTERS
 from console.runs.models import Invocation
 from console.runs.status import Status
 from instances.access.models import Role
@@ -183,3 +184,28 @@ def test_lines_of_one_state_alone_can_be_seen(client, operator):
     text = page(client, run, "combined/", "?status=failed")
     assert "<span>broken</span>" in text
     assert "<span>fine</span>" not in text
+
+
+def test_the_matrix_has_a_letter_for_each_instance(client, operator):
+    run = runs.ended_with([b"a\n", (b"b\n", 1), b"c\n"])
+    assert f'data-matrix="/runs/{run.pk}/matrix/data/"' in page(client, run, "matrix/")
+    whole = client.get(f"/runs/{run.pk}/matrix/data/?whole=1").json()
+    assert (whole["letters"], whole["ordinals"], whole["ended"]) == ("sfs", [0, 1, 2], True)
+    assert whole["names"] == ["web-01", "web-02", "web-03"]
+    changed = client.get(f"/runs/{run.pk}/matrix/data/?revision=0").json()
+    assert set(changed) == {"revision", "letters", "ended"}
+    assert client.get(f"/runs/{run.pk}/matrix/data/?revision={whole['revision']}").status_code == 204
+
+
+def test_the_matrix_leaves_out_what_one_may_not_see(client):
+    group = factories.GroupFactory()
+    client.force_login(factories.UserFactory(role=Role.VIEWER, role_group=group))
+    mine = factories.InstanceFactory(name="mine", group=group)
+    run = runs.ended_with([b"a\n", b"b\n"], instances=[factories.InstanceFactory(name="theirs"), mine])
+    whole = client.get(f"/runs/{run.pk}/matrix/data/?whole=1").json()
+    assert (whole["ordinals"], whole["names"]) == ([1], ["mine"])
+
+
+def test_every_status_has_a_letter_of_its_own():
+    assert set(LETTERS) == set(Status)
+    assert len(set(LETTERS.values())) == len(LETTERS)
