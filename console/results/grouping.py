@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from django.db.models import QuerySet
 
-from console.results.normalise import NO_RULES, Rules, normalise, own_words
+from console.results.normalise import NO_RULES, Rules, normalise, own_words, without_escapes
 from console.runs.models import Invocation, Output, OutputKind
 from console.runs.status import END, Status
 
@@ -164,17 +164,18 @@ def _digests(rows: Sequence[_Row], rules: Rules) -> tuple[dict[int, bytes], int]
         return {row.pk: row.same for row in rows}, 0
     known = {row.pk: _identity(row, rules) for row in rows}
     # Each distinct one is read once, through the first invocation that has it.
-    wanted: dict[bytes, _Row] = {}
+    wanted: dict[bytes, list[_Row]] = {}
     left = LOOK_BYTES
     for row in rows:
-        identity = known[row.pk]
-        if identity in _remembered or identity in wanted or row.size > min(NORMALISED_BYTES, left):
+        # Of what was removed only the hash is left.
+        if known[row.pk] in _remembered or row.output_removed_at is not None:
             continue
-        # Of what was removed only the hash is left; of what was not kept whole, neither is comparable.
-        if row.output_removed_at is None:
-            wanted[identity] = row
+        if row.same not in wanted:
+            if row.size > min(NORMALISED_BYTES, left):
+                continue
             left -= row.size
-    _remember(wanted, rules)
+        wanted.setdefault(row.same, []).append(row)
+    _remember(wanted, known, rules)
     digests = {pk: _remembered.get(identity) for pk, identity in known.items()}
     unread = sum(digest is None for digest in digests.values())
     as_they_are = {row.pk: row.same for row in rows}
@@ -188,14 +189,20 @@ def _identity(row: _Row, rules: Rules) -> bytes:
     return hashlib.blake2b(b"\0".join(parts), digest_size=16).digest()
 
 
-def _remember(wanted: dict[bytes, _Row], rules: Rules) -> None:
-    if len(_remembered) + len(wanted) > REMEMBERED:
+def _remember(wanted: dict[bytes, list[_Row]], known: dict[int, bytes], rules: Rules) -> None:
+    """Note what each wanted output comes to for each of those that have it."""
+    if len(_remembered) + sum(map(len, wanted.values())) > REMEMBERED:
         _remembered.clear()
-    by_pk = {row.pk: (identity, row) for identity, row in wanted.items()}
-    for pk, output in _outputs(list(by_pk)):
-        identity, row = by_pk[pk]
-        same = normalise(output, rules, own_words(row.instance_name, row.address))
-        _remembered[identity] = hashlib.sha256(same).digest()
+    by_first = {sharing[0].pk: sharing for sharing in wanted.values()}
+    for pk, output in _outputs(list(by_first)):
+        plain = hashlib.sha256(normalise(output, rules)).digest()
+        seen = without_escapes(output) if rules.own_name and rules.looks else output
+        for row in by_first[pk]:
+            own = own_words(row.instance_name, row.address) if rules.own_name else ()
+            # Most outputs do not name their instance: those come to the same for all.
+            is_plain = not any(word in seen for word in own)
+            digest = plain if is_plain else hashlib.sha256(normalise(output, rules, own)).digest()
+            _remembered[known[row.pk]] = digest
 
 
 def _outputs(pks: Sequence[int]) -> Iterator[tuple[int, bytes]]:

@@ -118,3 +118,10 @@ def test_a_group_keeps_its_key_while_it_grows():
     whole = grouped(run.invocations.all())
     part = grouped(run.invocations.filter(ordinal__lt=2))
     assert {group.key for group in whole.groups} == {group.key for group in part.groups}
+
+
+def test_a_name_that_is_said_by_another_instance_is_no_own_name():
+    """The same bytes: for the one it is its own name, for the other it is not."""
+    run = runs.ended_with([b"web-01 is up\n", b"web-01 is up\n", b"web-03 is up\n", b"\x1b[1mweb-\x1b[0m04 is up\n"])
+    assert shape(run, Rules(own_name=True)) == [[0, 2], [1], [3]]
+    assert shape(run, Rules(own_name=True, looks=True)) == [[0, 2, 3], [1]]
