@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from console.saved_commands.content import Content
+from console.saved_commands.content import OPTIONS, Content
 
 CONTEXT_LINES = 3
 # difflib takes seconds beyond, and nobody reads it.
@@ -61,7 +61,7 @@ def settings(old: Content, new: Content) -> list[Setting]:
     before, after = _flat(old), _flat(new)
     names = dict.fromkeys((*before, *after))
     return [
-        Setting(name.replace("_", " "), before.get(name, ""), after.get(name, ""))
+        Setting(name, before.get(name, ""), after.get(name, ""))
         for name in names
         if before.get(name) != after.get(name)
     ]
@@ -70,12 +70,12 @@ def settings(old: Content, new: Content) -> list[Setting]:
 def _flat(content: Content) -> dict[str, str]:
     fields = content.as_fields()
     options: Mapping[str, Any] = fields["options"]
-    named = {name: str(value) for name, value in options.items()}
+    named = {OPTIONS[name]: str(value) for name, value in options.items()}
     if fields["windows_type"]:
-        named["windows_type"] = fields["windows_type"]
+        named["Windows type"] = fields["windows_type"]
     for parameter in fields["parameters"]:
         said = ", ".join(f"{key}: {value}" for key, value in parameter.items() if key != "name")
-        named[f"parameter {parameter.get('name', '')}"] = said
+        named[f"Parameter {parameter.get('name', '')}"] = said
     return named
 
 
@@ -96,7 +96,7 @@ def _compared(before: list[str], after: list[str]) -> Iterator[Line]:
     last = 0
     for group in difflib.SequenceMatcher(None, before, after).get_grouped_opcodes(CONTEXT_LINES):
         if group[0][1] > last:
-            yield Line("hole", "", "", f"{group[0][1] - last} lines as before")
+            yield _hole(group[0][1] - last)
         for tag, old_from, old_to, new_from, new_to in group:
             if tag == "equal":
                 for at in range(old_to - old_from):
@@ -108,7 +108,11 @@ def _compared(before: list[str], after: list[str]) -> Iterator[Line]:
                 yield _line("added", "", at + 1, after[at])
         last = group[-1][2]
     if len(before) > last:
-        yield Line("hole", "", "", f"{len(before) - last} lines as before")
+        yield _hole(len(before) - last)
+
+
+def _hole(count: int) -> Line:
+    return Line("hole", "", "", f"{count} line{'' if count == 1 else 's'} as before")
 
 
 def _line(kind: str, old: int | str, new: int | str, text: str) -> Line:

@@ -41,7 +41,7 @@ class SavedCommandForm(RolloutFields):
     tags = forms.CharField(required=False, max_length=1000, help_text="Words, with blanks between them.")
     seen_by = forms.ChoiceField(
         label="Who sees it",
-        choices=[(SHARED, "Everybody"), (PRIVATE, "Only I")],
+        choices=[(SHARED, "Everybody"), (PRIVATE, "Only me")],
         initial=SHARED,
         widget=forms.RadioSelect,
         help_text="Nobody else sees or sends a private one, administrators neither.",

@@ -14,7 +14,7 @@ from console.library.listing import RUNS_SHOWN, LibraryForm, library, runs_of
 from console.runs.history import narrow, query_of
 from console.runs.services import visible_runs
 from console.saved_commands import services
-from console.saved_commands.content import Content, Details, SavedCommandError
+from console.saved_commands.content import OPTIONS, Content, Details, SavedCommandError
 from console.saved_commands.models import SavedCommand, SavedCommandVersion
 from instances.access.requests import SignedInRequest
 from instances.access.rules import Action, NotAllowed, require_anywhere
@@ -50,7 +50,7 @@ def saved_command(request: SignedInRequest, saved_id: int) -> HttpResponse:
         "saved": saved,
         "version": version,
         "is_latest": version.pk == saved.latest_id,
-        "options": [(name.replace("_", " "), value) for name, value in version.options.items()],
+        "options": [(OPTIONS[name], version.options[name]) for name in OPTIONS if name in version.options],
         "parameters": version.parameters,
         "runs": latest_runs,
         "run_count": runs.count(),

@@ -12,29 +12,29 @@ from console.saved_commands.models import SavedCommandVersion
 
 SHELL = "shell"
 WINDOWS_TYPES = ("powershell", "bat")
-# Fields of the Send Command form that a saved command may fill besides its texts. Never a target or a secret: whoever
-# uses it must not find those chosen.
-OPTIONS = (
-    "interpreter",
-    "working_directory",
-    "windows_interpreter",
-    "windows_directory",
-    "timeout_s",
-    "max_concurrency",
-    "max_errors",
-    "ignore_unreachable",
-    "first",
-    "ask_unless_ok",
-    "batch_size",
-    "batch_pause_s",
-    "ask_between",
-    "connect_attempts",
-    "connect_delay_s",
-    "stop_at_cap",
-    "run_as",
-    "environment",
-    "arguments",
-)
+# Fields of the Send Command form that a saved command may fill besides its texts, and what pages call them. Never a
+# target or a secret: whoever uses it must not find those chosen.
+OPTIONS = {
+    "interpreter": "Interpreter",
+    "working_directory": "Working directory",
+    "windows_interpreter": "PowerShell to use",
+    "windows_directory": "Working directory on Windows",
+    "timeout_s": "Time limit (s)",
+    "max_concurrency": "At a time",
+    "max_errors": "Stop after errors",
+    "ignore_unreachable": "Unreachable instances are no errors",
+    "first": "First on",
+    "ask_unless_ok": "Ask unless all succeeded",
+    "batch_size": "Batch size",
+    "batch_pause_s": "Pause between batches (s)",
+    "ask_between": "Ask between batches",
+    "connect_attempts": "Connection attempts",
+    "connect_delay_s": "Delay between attempts (s)",
+    "stop_at_cap": "Stop at the output limit",
+    "run_as": "Run as",
+    "environment": "Variables",
+    "arguments": "Arguments",
+}
 NUMBERS = frozenset({"timeout_s", "batch_pause_s", "connect_attempts", "connect_delay_s"})
 # Numbers of instances or percentages of them, as text: 10, 10%.
 AMOUNTS = frozenset({"max_concurrency", "max_errors", "first", "batch_size"})

@@ -6,7 +6,7 @@
 export LC_ALL=C
 echo "Space"
 df -hP 2>/dev/null | awk 'NR == 1'
-df -hP 2>/dev/null | awk 'NR > 1 && $1 !~ /^(tmpfs|devtmpfs|udev|overlay_none|none)$/' | sort -k5 -rn
+df -hP 2>/dev/null | awk 'NR > 1 && $1 !~ /^(tmpfs|devtmpfs|udev|none)$/' | sort -k5 -rn
 echo
 echo "Inodes"
 if df -iP / >/dev/null 2>&1; then

@@ -127,7 +127,8 @@ def test_a_page_shows_both_texts_the_options_and_the_runs_one_may_see(client, op
     )  # fmt: skip
     seen, hidden = used(saved)[0], used(saved, instances=[factories.InstanceFactory(group=factories.GroupFactory())])[0]
     text = page(client, "saved-command", saved.pk)
-    for said in ("Free space", "storage", "df -h", "vol", "Bat", "Timeout s", ">7<", "path", f"Run {seen.pk}"):
+    assert text.count('aria-current="page"') == 1
+    for said in ("Free space", "storage", "df -h", "vol", "Bat", "Time limit (s)", ">7<", "path", f"Run {seen.pk}"):
         assert said in text
     client.force_login(factories.UserFactory(role=Role.VIEWER, role_group=seen.invocations.get().instance.group))
     older = page(client, "saved-command", saved.pk, version=1)
@@ -163,7 +164,7 @@ def test_a_diff_shows_lines_line_ends_and_options_with_signs(client, operator):
         ("+", "2", ""),
         ("+", "two", "no line end"),
     ]
-    assert [(one.name, one.old, one.new) for one in answer.context["settings"]] == [("timeout s", "", "7")]
+    assert [(one.name, one.old, one.new) for one in answer.context["settings"]] == [("Time limit (s)", "", "7")]
     same = client.get(reverse("saved-command-diff", args=[saved.pk]), {"from": 1, "to": 1})
     assert "They say the same" in text_of(same)
     assert client.get(reverse("saved-command-diff", args=[saved.pk]), {"from": 9}).status_code == 404
