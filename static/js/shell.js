@@ -3,9 +3,10 @@ import {find, findAll, onContent, tabStore} from "./dom.js";
 
 export function startShell() {
   onContent(() => {
+    // A run is open on the dashboard: the same screen as the list.
+    const here = find(".dashboard") ? "/" : location.pathname;
     for (const link of findAll("nav[aria-label=Main] a")) {
-      // A run is open on the dashboard: the same screen as the list.
-      const isHere = link.pathname === (find(".dashboard") ? "/" : location.pathname);
+      const isHere = link.pathname === "/" ? here === "/" : here.startsWith(link.pathname);
       if (isHere) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }

@@ -28,6 +28,7 @@ def test_kept_at_run_edited_compared_and_its_older_version_sent(signed_in):
     page.locator("#run-made-from a").click()
     expect(page.get_by_role("heading", name="greeting")).to_be_visible()
     expect(page.get_by_role("region", name="Latest runs")).to_contain_text("Succeeded")
+    expect(page.get_by_role("link", name="Saved", exact=True)).to_have_attribute("aria-current", "page")
     page.get_by_role("link", name="Edit", exact=True).click()
     page.get_by_label("Shell, for Linux and macOS").fill("echo second\necho added\n")
     page.get_by_label("What you changed").fill("says more")

@@ -51,6 +51,16 @@ def test_a_run_names_the_version_it_was_made_from(client, saved):
     assert "changed before it was sent" not in panel(client)
 
 
+def test_a_run_sent_again_comes_from_there_too_unless_it_is_somebody_elses_private_one(client, saved):
+    submit(client, saved, command="df -h")
+    address = reverse("send") + f"?again={Run.objects.get().pk}"
+    assert client.get(address).context["form"].made_from == saved.latest
+    SavedCommand.objects.update(is_shared=False, owner=factories.UserFactory())
+    page = client.get(address)
+    assert page.context["form"].made_from is None
+    assert "saved_version" not in page.content.decode()
+
+
 def test_what_was_changed_and_only_run_is_called_changed(client, saved):
     submit(client, saved, command="df -h")
     assert "changed before it was sent" in panel(client)
