@@ -104,7 +104,6 @@ def as_initial(run: Run, *, ids: list[int]) -> dict[str, Any]:
         "stop_at_cap": "1" if run.stop_at_cap else "",
         "notify_to": run.notify_to,
         "notify_when": run.notify_when,
-        "saved_version": run.saved_version_id,
         "ids": ",".join(map(str, ids)),
     }
 

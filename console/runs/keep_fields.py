@@ -102,7 +102,8 @@ def _content(data: Mapping[str, Any], base: SavedCommandVersion | None) -> Conte
     else:
         made = services.content_of(data["command_type"], written(data, base), options)
     kept: dict[str, Any] = {"parameters": former.parameters}
-    if data["leave_out_posix"] or not made.text:
+    # Ticks of a mixed selection may be left from before; they count for one alone.
+    if (data["split"] and data["leave_out_posix"]) or not made.text:
         kept |= {"text": former.text, "options": _with(made.options, former.options, _POSIX)}
     if (data["split"] and data["leave_out_windows"]) or not made.windows_text:
         options = _with(kept.get("options", made.options), former.options, _WINDOWS)

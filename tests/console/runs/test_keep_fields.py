@@ -84,6 +84,20 @@ def test_a_change_of_the_text_for_windows_leaves_the_one_for_shell(client, saved
     assert Run.objects.get().interpreter == "pwsh"
 
 
+def test_a_tick_left_from_a_mixed_selection_changes_nothing_of_what_is_kept(client, saved):
+    submit(client, saved, command="df -h", keep="version", leave_out_posix="on", leave_out_windows="on")
+    latest = SavedCommand.objects.get().latest
+    assert (latest.text, latest.windows_text) == ("df -h", "gdr")
+
+
+def test_a_family_left_out_of_a_mixed_selection_keeps_its_text(client, saved):
+    both = ",".join(str(factories.InstanceFactory(os=os).pk) for os in ("linux", "windows"))
+    changes = {"command": "df -h", "windows_command": "gdr -v", "keep": "version"}
+    submit(client, saved, ids=both, split="1", leave_out_windows="on", **changes)
+    latest = SavedCommand.objects.get().latest
+    assert (latest.text, latest.windows_text, latest.options) == ("df -h", "gdr", saved.latest.options)
+
+
 def test_a_change_kept_as_a_command_is_one_of_its_own(client, saved, operator):
     submit(client, saved, command="df -h", keep="command", keep_name="disk in words")
     made = SavedCommand.objects.get(name="disk in words")
