@@ -72,3 +72,31 @@ def test_each_family_offers_its_own_command_types(page):
     select(page, "web-01")
     page.keyboard.press("c")
     expect(types).to_have_text(["Shell"])
+
+
+KEEP = """
+from console.members.models import User
+from console.saved_commands import services
+from console.saved_commands.content import Content, Details
+both = Content(text='uname', windows_type='bat', windows_text='ver', options={'windows_directory': '/w'})
+services.keep(User.objects.get(username='admin'), details=Details('which'), content=both)
+"""
+
+
+def test_a_saved_command_fills_in_the_text_of_each_family_that_is_selected(page, console):
+    console.manage("shell", "-v", "0", "-c", KEEP)
+    page.reload()
+    select(page, "win-01")
+    page.keyboard.press("c")
+    page.get_by_label("Use a saved command").select_option("which")
+    expect(editor(page, "Command")).to_have_text("ver")
+    expect(page.locator("[name=command_type]:checked")).to_have_value("bat")
+    expect(page.locator("[name=working_directory]")).to_have_value("/w")
+    page.get_by_role("button", name="Close", exact=True).first.click()
+    select(page, "web-01")
+    page.keyboard.press("c")
+    page.get_by_label("Use a saved command").select_option("which")
+    expect(editor(page, "Command")).to_have_text("uname")
+    expect(editor(page, "Command for Windows")).to_have_text("ver")
+    expect(page.locator("[name=windows_type]:checked")).to_have_value("bat")
+    expect(page.get_by_role("button", name="Run on 2 instances")).to_be_visible()
