@@ -35,8 +35,8 @@ class RolloutFields(forms.Form):
         label="Ask between batches", choices=YES_NO, coerce=bool, empty_value=None, required=False
     )
     ask_unless_ok = forms.TypedChoiceField(
-        label="Ask",
-        choices=[("", "Always"), ("1", "Unless all succeeded")],
+        label="Ask even if all succeeded",
+        choices=[("", "Yes"), ("1", "No")],
         coerce=bool,
         empty_value=None,
         required=False,
