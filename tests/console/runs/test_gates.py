@@ -1,5 +1,7 @@
 """Runs in batches: what may be started, and what stands between."""
 
+import functools
+import threading
 import uuid
 from datetime import timedelta
 
@@ -494,6 +496,43 @@ _STEP = {
     "answer": say,
     "time": pass_time,
 }
+
+
+# ------------------------------------------------------------------ several at once
+
+
+def all_at_once(*calls):
+    """Make calls in threads of their own; return what they returned."""
+    answers = []
+
+    def make(call):
+        try:
+            answers.append(call())
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=make, args=(call,)) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    return answers
+
+
+@pytest.mark.django_db(transaction=True)
+def test_racing_workers_and_answers_keep_to_the_first_ones_and_the_limit():
+    run = send(20, max_concurrency=4, **rollout(first="3", batch_size="50%"))
+    claimers = [functools.partial(take, enlisted_worker(), 3) for _ in range(4)]
+    first = [pk for claimed in all_at_once(*claimers, *claimers) for pk in claimed]
+    assert len(first) == len(set(first)) == 3
+    with transaction.atomic():
+        end(first)
+    others = [factories.UserFactory(role=Role.OPERATOR) for _ in range(3)]
+    said = [functools.partial(answer, user, run=run, what=Answer.CONTINUE, batch=1) for user in others]
+    assert sorted(all_at_once(*said)) == [False, False, True]
+    second = [pk for claimed in all_at_once(*claimers, *claimers) for pk in claimed]
+    assert len(second) == len(set(second)) == 4
+    assert set(Invocation.objects.filter(pk__in=second).values_list("batch", flat=True)) == {1}
 
 
 # ------------------------------------------------------------------ cheap
