@@ -72,6 +72,7 @@ class RunView:
     output_text: str
     can_stop: bool
     can_send: bool
+    limits: Limits
     can_recheck: bool
     finished: int
     total: int
@@ -82,11 +83,6 @@ class RunView:
     sent_with: tuple[Run, ...] = ()
     made_from: MadeFrom | None = None
     rollout: RolloutView | None = None
-
-    @property
-    def limits(self) -> Limits:
-        """The run's limits as they were entered."""
-        return limits_of(self.run)
 
     @property
     def first(self) -> int:
@@ -158,6 +154,7 @@ def run_view(
         output_text=output.tail_text(open_row) if with_output and open_row else "",
         can_stop=not run.has_ended and rules.allowed_anywhere(user, rules.Action.STOP_RUN),
         can_recheck=rules.allowed_anywhere(user, rules.Action.STOP_RUN),
+        limits=limits_of(run),
         can_send=rules.allowed_anywhere(user, rules.Action.SEND_COMMAND),
         finished=finished,
         total=total,

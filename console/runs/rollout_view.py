@@ -1,4 +1,4 @@
-"""Owns how the rollout of a run is shown: which batch, what it waits for, how it went so far, who may answer."""
+"""Owns how the rollout of a run is shown: which batch, what it waits for, how it went so far."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,6 @@ from console.runs import services
 from console.runs.models import Run
 from console.runs.rate import Gate, Rollout
 from console.runs.status import Status
-from instances.access import rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +29,6 @@ class RolloutView:
     succeeded: int
     ended: int
     left: int
-    can_continue: bool
-    can_hold: bool
 
     @property
     def number(self) -> int:
@@ -43,7 +40,7 @@ def rollout_view(user: User, run: Run, numbers: dict[str, int]) -> RolloutView |
     """Return what a user sees of a run's rollout, None once nothing can start any more.
 
     None too for a small run without batches: a bar that is there for a moment only moves what is below it.
-    ``numbers`` are those the user sees, by filter. Side effects: up to three queries.
+    ``numbers`` are those the user sees, by filter. Side effects: one query where somebody is asked.
     """
     left = numbers["queued"]
     is_plain = run.batch_count == 1 and run.paused_at is None and run.target_count <= run.max_concurrency
@@ -62,8 +59,6 @@ def rollout_view(user: User, run: Run, numbers: dict[str, int]) -> RolloutView |
         succeeded=succeeded,
         ended=ended,
         left=left,
-        can_continue=rules.allowed_anywhere(user, rules.Action.SEND_COMMAND),
-        can_hold=rules.allowed_anywhere(user, rules.Action.STOP_RUN),
     )
 
 
@@ -80,6 +75,11 @@ class Limits:
 
     rollout: Rollout
     batch_count: int
+
+    @property
+    def are_in_rows(self) -> bool:
+        """Whether rows say their batch or attempt."""
+        return self.batch_count > 1 or self.rollout.connect_attempts > 1
 
 
 def limits_of(run: Run) -> Limits:
