@@ -8,7 +8,6 @@ import os
 import time
 import uuid
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
@@ -189,31 +188,6 @@ def refresh_counts(run: Run) -> None:
         run.finished_at = timezone.now()
         run_secrets.forget(run)
     run.save(update_fields=["counts", "error_count", "status", "finished_at", *gates.STATE])
-
-
-# ------------------------------------------------------------------ another attempt
-
-
-def try_again_later(claim: Claim, *, delay_s: float, reason: str, message: str) -> bool:
-    """Put back a claimed invocation that could not be reached: until then it holds no slot, and anybody may take it.
-
-    False, and nothing is changed, when it is no longer this worker's, its start was sent, or a stop was asked for.
-    """
-    with transaction.atomic():
-        run = Run.objects.select_for_update().get(pk=claim.run_id)
-        mine = run.invocations.filter(pk=claim.invocation_id, fence=claim.fence, status=Status.CONNECTING)
-        put_back = mine.filter(start_sent_at=None, stop_requested_at=None).update(
-            status=Status.QUEUED,
-            owner=None,
-            fence=F("fence") + 1,
-            retry_at=timezone.now() + timedelta(seconds=delay_s),
-            reason=reason,
-            message=message[:1000],
-            revision=next_revision(run),
-        )
-        if put_back:
-            refresh_counts(run)
-    return put_back == 1
 
 
 # ------------------------------------------------------------------ stops

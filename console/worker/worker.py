@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import OperationalError, connection
 
 from console import bus, databases
-from console.runs import queue
+from console.runs import attempts, queue
 from console.runs.invoke import Work, finish_unreachable, finish_unstarted, invoke
 from console.runs.journal import Journal
 from console.runs.prompts import Prompts
@@ -181,13 +181,13 @@ class Worker:
         finally:
             self._let_go(journal)
 
-    async def _try_again_later(self, claim: queue.Claim, work: Work, attempts: Attempts, error: ConnectError) -> None:
+    async def _try_again_later(self, claim: queue.Claim, work: Work, of: Attempts, error: ConnectError) -> None:
         put_back = await self._in_database(
-            queue.try_again_later,
+            attempts.try_again_later,
             claim,
-            delay_s=attempts.delay_s,
+            delay_s=of.delay_s,
             reason=error.reason,
-            message=f"Attempt {attempts.number} of {attempts.most}; the next in {attempts.delay_s} s. {error}",
+            message=f"Attempt {of.number} of {of.most}; the next in {of.delay_s} s. {error}",
         )
         if put_back:
             bus.ring(bus.WEB)

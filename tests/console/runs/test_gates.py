@@ -11,7 +11,7 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from console.runs import queue, services
+from console.runs import attempts, queue, services
 from console.runs.answers import Answer, answer
 from console.runs.models import Invocation, Run, WorkerLease
 from console.runs.rate import EVERYTHING, Rollout, plan
@@ -294,7 +294,7 @@ def claim_one(worker):
 
 
 def put_back(claim, delay_s=60.0):
-    return queue.try_again_later(claim, delay_s=delay_s, reason="refused", message="Attempt 1 of 3")
+    return attempts.try_again_later(claim, delay_s=delay_s, reason="refused", message="Attempt 1 of 3")
 
 
 def test_what_waits_for_another_attempt_holds_no_slot_and_is_no_error(worker):

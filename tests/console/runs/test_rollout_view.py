@@ -5,7 +5,7 @@ import re
 import pytest
 from django.urls import reverse
 
-from console.runs import history, queue, viewing
+from console.runs import attempts, history, queue, viewing
 from console.runs.models import Run
 from console.runs.presentation import run_view
 from console.runs.rate import Rollout
@@ -189,7 +189,7 @@ def test_a_row_that_waits_for_another_attempt_says_which(operator):
     for number in (1, 2):
         (claim,) = queue.claim(worker, slots=1)
         message = f"Attempt {number} of 3; the next in 10 s."
-        assert queue.try_again_later(claim, delay_s=0, reason="refused", message=message)
+        assert attempts.try_again_later(claim, delay_s=0, reason="refused", message=message)
     page = page_of(operator, run)
     assert "attempt 2</span>" in page
     assert "Attempt 2 of 3; the next in 10 s." in page
