@@ -7,7 +7,7 @@ from django import forms
 
 from console.saved_commands.parameters import MOST, DeclarationError, Kind, Parameter, check_is_new
 
-EMPTY_ROWS = 3
+EMPTY_ROWS = 2
 _PLAIN = {"autocomplete": "off", "spellcheck": "false"}
 
 
@@ -21,10 +21,11 @@ class ParameterForm(forms.Form):
         widget=forms.TextInput({"class": "mono", **_PLAIN}),
     )
     type = forms.ChoiceField(
-        required=False, choices=[(kind.value, "instance attribute" if kind == "attribute" else kind) for kind in Kind]
+        required=False,
+        choices=[(kind.value, "instance attribute" if kind is Kind.ATTRIBUTE else kind.value) for kind in Kind],
     )
     default = forms.CharField(
-        help_text="Of an instance attribute: which one, such as instance.name or instance.tags.env.",
+        help_text="Sent where nothing is entered. Of an instance attribute: which one, such as instance.tags.env.",
         required=False,
         strip=False,
         max_length=4000,

@@ -19,7 +19,6 @@ PAGES = [
     "/saved/",
     "/saved/new/",
     "/saved/import/",
-    "/saved/1/parameters/",
     "/instances/1/",
     "/instances/1/?tab=commands",
     "/instances/add/",

@@ -80,6 +80,13 @@ async def test_a_bat_script_of_a_megabyte_runs_to_its_last_line(bat: Bench) -> N
     assert (ended.exit_status, going.stdout.strip()) == (9, b"the end")
 
 
+async def test_variables_are_set_beside_the_script(bat: Bench) -> None:
+    values = {"PARAM_a": "C:\\Users\\x y", "PARAM_b": "a=b,c@d+e:/._-", "PARAM_c": ""}
+    script = 'echo "%PARAM_a%" "%PARAM_b%" "%PARAM_c%"'
+    ended, going = await bat.run(script, command_type=CommandType.BAT, environment=tuple(values.items()))
+    assert (ended.exit_status, going.stdout.decode().strip()) == (0, '"C:\\Users\\x y" "a=b,c@d+e:/._-" ""')
+
+
 @pytest.mark.parametrize("code", [0, 256, -1, -1073741510])
 async def test_exit_codes_of_32_bits_come_back_with_their_sign(bat: Bench, code: int) -> None:
     ended, going = await bat.run(f"exit /b {code}", command_type=CommandType.BAT)
