@@ -60,8 +60,8 @@ class ParameterFields(KeepFields):
         """Say beside each parameter what is wrong with its value."""
         data = super().clean() or {}
         types = {data.get("command_type", CommandType.SHELL)}
-        if data.get("split"):
-            types = {CommandType.SHELL, data.get("windows_type") or CommandType.POWERSHELL}
+        if data.get("split") and not data.get("leave_out_windows"):
+            types.add(data.get("windows_type") or CommandType.POWERSHELL)
         try:
             values_of(self.parameters, self.parameter_values(), sorted(types))
         except ValuesRefused as error:

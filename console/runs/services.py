@@ -225,7 +225,7 @@ def _validate_for_bat(options: Options) -> None:
 
 
 def _details(run: Run) -> dict[str, object]:
-    """Return what the audit says besides: of variables the names."""
+    """Return what the audit says besides: of variables and parameters the names."""
     details = {
         "prompted_user_name": run.prompted_user_name if run.prompt_holders else "",
         "run_as": run.run_as,
@@ -234,7 +234,7 @@ def _details(run: Run) -> dict[str, object]:
         "variables": [name for name, _ in run.environment],
         "secret_variables": run.secret_variables,
         "rollout": run.rollout,
-        "parameters": run.parameters,
+        "parameters": list(run.parameters),
         "saved_command": str(run.saved_version or ""),
     }
     return {name: value for name, value in details.items() if value}

@@ -314,7 +314,7 @@ class _Scan:
                 if document.is_quoted:
                     self._slots.refuse(slot, _QUOTED)
                 if is_code:
-                    self._slots.refuse(slot, "stands in a script for another shell: use the variable there.")
+                    self._slots.refuse(slot, "stands in a script for another program, as code: use the variable there.")
             body = _Scan(self._slots, start, end, self._depth + 1)
             body._doubt = self._doubt
             words = _Nowhere(self._slots)

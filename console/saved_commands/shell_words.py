@@ -9,8 +9,8 @@ _SHELL = re.compile(_SHELLS)
 _LANGUAGE = re.compile(r"python[0-9.]*|perl|ruby|node|php")
 _SHELL_CODE = re.compile(r"-[A-Za-z]*c")
 _LANGUAGE_CODE = re.compile(r"-[A-Za-z]*[cerE]")
-# A line on which a shell reads what comes: bash <<END, … | sh, ssh host <<END.
-_READS = re.compile(rf"(?<![\w.-])(?:{_SHELLS}|ssh|eval|source)(?![\w./-])")
+# A line on which what comes is read as code: bash <<END, … | sh, ssh host <<END, python3 - <<END.
+_READS = re.compile(rf"(?<![\w.-])(?:{_SHELLS}|ssh|eval|source|{_LANGUAGE.pattern})(?![\w./-])")
 _KEYWORDS = frozenset({"then", "do", "else", "elif", "if", "while", "until", "!", "{", "time", "case", "in", "for"})
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*\+?=.*", re.DOTALL)
 _COMPARISONS = frozenset({"-eq", "-ne", "-lt", "-le", "-gt", "-ge", "-v", "-R"})
@@ -22,7 +22,7 @@ _IS_CODE = "stands in what {} reads as code, and its value would be code too: us
 
 
 def reads_code(line: str) -> bool:
-    """Say whether a shell on this line may read a here-document as a script."""
+    """Say whether something on this line may read a here-document as a script."""
     return bool(_READS.search(line))
 
 

@@ -73,7 +73,7 @@ def test_a_run_keeps_the_text_as_it_was_sent_and_the_values_but_not_the_secret_o
     assert (run.secret_names, run.secret_variables, run.environment) == (["PARAM_token"], [], [])
     assert SECRET.encode() not in bytes(RunSecrets.objects.get().sealed)
     details = AuditEntry.objects.get(action="run.send").details
-    assert (details["saved_command"], details["parameters"]) == ("Deploy (version 2)", run.parameters)
+    assert (details["saved_command"], details["parameters"]) == ("Deploy (version 2)", list(run.parameters))
     assert "secret_variables" not in details
     page = operator.get(answer.url).content.decode()
     assert "release=7" in page

@@ -54,8 +54,9 @@ def test_a_shell_text_gets_a_variable_that_fits_its_place(text, becomes):
     [
         ("a\ncat <<'A'\n{{x}}\nA", "Line 3: {{x}} stands in a here-document whose word is quoted"),
         ("cat <<{{x}}\nA", "the word that ends a here-document"),
-        ("bash -s <<A\necho {{x}}\nA", "a script for another shell"),
-        ("cat <<A | sudo sh\necho {{x}}\nA", "a script for another shell"),
+        ("bash -s <<A\necho {{x}}\nA", "a script for another program"),
+        ("cat <<A | sudo sh\necho {{x}}\nA", "a script for another program"),
+        ("python3 - <<A\nprint({{x}})\nA", "a script for another program"),
         ("echo `df {{x}}`", "between backticks"),
         ('echo "`df {{x}}`"', "between backticks"),
         ("echo ${a:-{{x}}}", "inside ${…}"),
