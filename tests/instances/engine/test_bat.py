@@ -82,7 +82,7 @@ async def test_a_bat_script_of_a_megabyte_runs_to_its_last_line(bat: Bench) -> N
 
 async def test_variables_are_set_beside_the_script(bat: Bench) -> None:
     values = {"PARAM_a": "C:\\Users\\x y", "PARAM_b": "a=b,c@d+e:/._-", "PARAM_c": ""}
-    script = 'echo "%PARAM_a%" "%PARAM_b%" "%PARAM_c%"'
+    script = 'echo "%PARAM_a%" "%PARAM_b%" "%PARAM_c%"\nexit /b 0'
     ended, going = await bat.run(script, command_type=CommandType.BAT, environment=tuple(values.items()))
     assert (ended.exit_status, going.stdout.decode().strip()) == (0, '"C:\\Users\\x y" "a=b,c@d+e:/._-" ""')
 
