@@ -9,6 +9,7 @@ urlpatterns = [
     path("", include("console.runs.urls")),
     path("", include("console.reports.urls")),
     path("", include("console.results.urls")),
+    path("", include("console.schedules.urls")),
     path("", include("console.transfers.urls")),
     path("", include("console.library.urls")),
     path("", include("console.notifications.urls")),

@@ -72,7 +72,7 @@ class TimingForm(forms.Form):
         label="Time zone",
         max_length=64,
         initial="UTC",
-        widget=forms.TextInput({**_PLAIN, "list": "time-zones", "data-time-zone": ""}),
+        widget=forms.TextInput({**_PLAIN, "list": "time-zones"}),
         help_text="An IANA name, such as Europe/Berlin or UTC.",
     )
     ends = LocalTimeField(label="Not after", required=False, help_text="Empty: it has no end.")
@@ -158,6 +158,9 @@ class ScheduleForm(TimingForm):
         super().__init__(*args, **kwargs)
         self.user = user
         self.fields["version"].queryset = versions_visible_to(user)  # type: ignore[attr-defined]
+        if not self.is_bound and "zone" not in self.initial:
+            # Its scripts put the browser's own zone there.
+            self.fields["zone"].widget.attrs["data-time-zone"] = "here"
 
     def clean_values(self) -> Values:
         """Return the values by field. Raises: ValidationError for what the page did not make."""

@@ -5,6 +5,7 @@ import {startMatrix} from "./matrix.js";
 import {startPanel} from "./panel.js";
 import {startResults} from "./results.js";
 import {startRun} from "./run.js";
+import {startSchedules} from "./schedules.js";
 import {startSelection} from "./selection.js";
 import {startSend} from "./send.js";
 import {startShell} from "./shell.js";
@@ -20,6 +21,7 @@ startPanel();
 startRun();
 startResults();
 startMatrix();
+startSchedules();
 startKeys();
 startTicks();
 // What this page can do now; a robot that is quicker than the scripts waits for it.

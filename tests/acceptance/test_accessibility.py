@@ -19,6 +19,7 @@ PAGES = [
     "/saved/",
     "/saved/new/",
     "/saved/import/",
+    "/schedules/",
     "/instances/1/",
     "/instances/1/?tab=commands",
     "/instances/add/",

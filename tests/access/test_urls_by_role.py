@@ -200,6 +200,25 @@ transfer              POST  sign-in    sign-in  405       405        405     405
 fetched-file          GET   sign-in    sign-in  403       404        200     403     200       200
 fetched-file          POST  sign-in    sign-in  405       405        405     405     405       405
 
+schedules             GET   sign-in    sign-in  403       200        200     200     200       200
+schedules             POST  sign-in    sign-in  405       405        405     405     405       405
+add-schedule          GET   sign-in    sign-in  403       >          >       403     >         >      send
+add-schedule          POST  sign-in    sign-in  403       422        >!      403     >!        >!     schedule
+preview-schedule      GET   sign-in    sign-in  403       200        200     403     200       200
+preview-schedule      POST  sign-in    sign-in  405       405        405     405     405       405
+schedule              GET   sign-in    sign-in  404       404        404     404     404       200
+schedule              POST  sign-in    sign-in  405       405        405     405     405       405
+edit-schedule         GET   sign-in    sign-in  404       404        404     404     404       403
+edit-schedule         POST  sign-in    sign-in  404       404        404     404     404       403
+pause-schedule        GET   sign-in    sign-in  405       405        405     405     405       405
+pause-schedule        POST  sign-in    sign-in  404       404        404     404     404       >!     schedule
+resume-schedule       GET   sign-in    sign-in  405       405        405     405     405       405
+resume-schedule       POST  sign-in    sign-in  404       404        404     404     404       >!     schedule
+run-schedule          GET   sign-in    sign-in  405       405        405     405     405       405
+run-schedule          POST  sign-in    sign-in  404       404        404     404     404       403
+delete-schedule       GET   sign-in    sign-in  405       405        405     405     405       405
+delete-schedule       POST  sign-in    sign-in  404       404        404     404     404       >!     schedules
+
 host-keys             GET   sign-in    sign-in  403       200        200     403     403       200
 host-keys             POST  sign-in    sign-in  405       405        405     405     405       405
 trust-host-keys       GET   sign-in    sign-in  405       405        405     405     405       405
@@ -279,6 +298,10 @@ AUDIT = {
     "make-key-pair": "add_credential",
     "send-file": "send_file",
     "fetch-file": "fetch_file",
+    "add-schedule": "schedule.add",
+    "pause-schedule": "schedule.pause",
+    "resume-schedule": "schedule.resume",
+    "delete-schedule": "schedule.delete",
     "trust-host-keys": "trust_host_key",
     "forget-host-key": "forget_host_key",
     "import-known-hosts": "import_known_hosts",
@@ -303,7 +326,7 @@ SHOWN = {200, 422}
 STRANGERS = {"anonymous", "former", "roleless", "elsewhere"}
 # Saved commands, with who keeps them, and destinations of notices are everybody's who has a role somewhere.
 SHARED = {f"{SECRET}-saved", f"{SECRET}-administrator", f"{SECRET}-destination"}
-ADMINISTRATORS_ONLY = {f"{SECRET}-credential", f"{SECRET}-member"}
+ADMINISTRATORS_ONLY = {f"{SECRET}-credential", f"{SECRET}-member", f"{SECRET}-schedule"}
 EVERYTHING = SHARED | ADMINISTRATORS_ONLY | {f"{SECRET}-{word}" for word in ("group", "instance", "command", "output")}
 EVERYTHING |= {f"{SECRET}.example", f"{SECRET}-authority", f"{SECRET}-revoked"}
 # The switch of groups is on every page, also on that of an error.

@@ -1,6 +1,7 @@
 """One of everything, in a group of its own, and the people who come to look at it."""
 
 import base64
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from console.runs.status import Status
 from console.saved_commands import folders
 from console.saved_commands import services as saved_commands
 from console.saved_commands.models import SavedCommand
+from console.schedules import services as schedules
+from console.schedules.models import Schedule
+from console.schedules.timing import Kind, Rule
 from console.transfers import store
 from console.transfers.models import Delivery, Transfer
 from instances.access.models import Group, Role
@@ -76,9 +80,11 @@ def build() -> World:
     )
     destination = factories.webhook(f"{SECRET}-destination", f"https://{SECRET}.example/hook")
     (notice,) = notifications.tell([destination], notifications.Told("subject", "text", {}), run_id=run.pk)
+    schedule = schedules.add(administrator, _plan(instance))
     ids = {
         "destination_id": destination.pk,
         "notice_id": notice.pk,
+        "schedule_id": schedule.pk,
         "transfer_id": transfer.pk,
         "delivery_id": delivery.pk,
         "authorisation_id": authorisation.pk,
@@ -96,6 +102,11 @@ def build() -> World:
         "token": members.make_sign_in_link(member).strip("/").split("/")[-1],
     }
     return World(ids, run, administrator)
+
+
+def _plan(instance: Instance) -> schedules.Plan:
+    values = {"command": [f"echo {SECRET}-command"], "command_type": ["shell"], "ids": [str(instance.pk)]}
+    return schedules.Plan(f"{SECRET}-schedule", Rule(Kind.CRON, expression="0 0 1 1 *"), values)
 
 
 def _give_output(invocation: Invocation) -> None:
@@ -244,6 +255,16 @@ _FORMS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
         "file": SimpleUploadedFile("x", b"x"),
         "do": "press",
     },
+    "add-schedule": lambda ids: {
+        "name": "new",
+        "values": json.dumps({"command": ["true"], "command_type": ["shell"], "ids": [str(ids["instance_id"])]}),
+        "kind": "cron",
+        "expression": "0 6 * * *",
+        "unit": "hours",
+        "zone": "UTC",
+        "overlap": "skip",
+        "do": "save",
+    },
     "fetch-file": lambda ids: {"ids": ids["instance_id"], "path": "/tmp/x", "do": "press"},
     "add-destination": lambda ids: {"name": "new", "kind": "webhook", "url": "https://new.example/"},
     "destination": lambda ids: {"name": "renamed", "url": "https://new.example/"},
@@ -284,6 +305,8 @@ def prepare(name: str, world: World) -> None:
     if name == "answer-run":
         Invocation.objects.filter(run=world.run).update(status=Status.QUEUED, finished_at=None)
         Run.objects.filter(pk=world.run.pk).update(status="waiting", gate="ask", batch=0, finished_at=None)
+    if name == "resume-schedule":
+        Schedule.objects.update(paused_at=timezone.now(), next_at=None)
     if name.startswith("enable-"):
         Instance.objects.filter(pk=world.ids["instance_id"]).update(is_disabled=True)
 

@@ -1,0 +1,196 @@
+"""Owns how schedules are said: when, to which instances, with what, and what came of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.paginator import Page, Paginator
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.forms.utils import pretty_name
+from django.utils import timezone
+
+from console.members.models import User
+from console.runs.choice import Choice, parse_ids
+from console.runs.forms import SendForm
+from console.schedules.models import Firing, Outcome, Schedule, Source
+from console.schedules.sending import SendingRefused, Values, contents
+from console.schedules.timing import Kind, TimingError, explain
+from instances.access import rules
+from instances.inventory.models import Instance
+
+PAGE_ROWS = 50
+UPCOMING = 5
+_SOON = timedelta(seconds=90)
+# Said by other words than the name of their field.
+_SAID = {
+    "command",
+    "command_type",
+    "split",
+    "windows_command",
+    "windows_type",
+    "saved_version",
+    "ids",
+    "by_query",
+    "query",
+    "group",
+    "except_ids",
+    "address",
+    "secret_environment",
+}
+_TROUBLE = {Outcome.REFUSED, Outcome.MISSED}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A schedule in the list, with what became of its last due time."""
+
+    schedule: Schedule
+    when: str
+    targets: str
+    command: str
+    last: Firing | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleView:
+    """Everything the page of a schedule shows. ``trouble``: its last firing, when that started nothing."""
+
+    schedule: Schedule
+    when: str
+    targets: str
+    source: str
+    command: str
+    windows_command: str
+    options: Sequence[tuple[str, str]]
+    upcoming: Sequence[datetime]
+    firings: "Page[Firing]"
+    trouble: Firing | None
+    is_mine: bool
+
+    @property
+    def is_lively(self) -> bool:
+        """Whether something is about to come: a due time, or the end of a run."""
+        next_at = self.schedule.next_at
+        if next_at is not None and next_at - timezone.now() < _SOON:
+            return True
+        return any(
+            row.outcome == Outcome.WAITING or (row.run is not None and row.run.finished_at is None)
+            for row in self.firings
+        )
+
+
+def rows(user: User, found: QuerySet[Schedule], number: str | None) -> "tuple[list[Row], Page[Any]]":
+    """Return the rows of a page of the list, and that page. Side effects: four queries and one per saved command."""
+    newest = Firing.objects.filter(schedule=OuterRef("pk")).order_by("-due_at", "-pk").values("pk")[:1]
+    page = Paginator(found.annotate(last_firing=Subquery(newest)), PAGE_ROWS).get_page(number)
+    last = Firing.objects.select_related("run").in_bulk([one.last_firing for one in page if one.last_firing])
+    return [
+        Row(one, when_of(one), targets_of(user, one), _command_of(one), last.get(one.last_firing)) for one in page
+    ], page
+
+
+def schedule_view(user: User, schedule: Schedule, page: str | None) -> ScheduleView:
+    """Return what a user sees of a schedule."""
+    values = _contents(schedule)
+    firings = Paginator(schedule.firings.select_related("run"), PAGE_ROWS).get_page(page)
+    newest = schedule.firings.first()
+    return ScheduleView(
+        schedule=schedule,
+        when=when_of(schedule),
+        targets=targets_of(user, schedule),
+        source=_source_of(schedule),
+        command=_text(values, "command"),
+        windows_command=_text(values, "windows_command") if _text(values, "split") else "",
+        options=options_of(user, schedule.values),
+        upcoming=_upcoming(schedule),
+        firings=firings,
+        trouble=newest if newest and newest.outcome in _TROUBLE else None,
+        is_mine=schedule.owner_id == user.pk,
+    )
+
+
+def when_of(schedule: Schedule) -> str:
+    """Say when it is due: "Every 5 minutes", "At 06:30 on Monday through Friday"."""
+    if schedule.kind == Kind.CRON:
+        try:
+            return explain(schedule.expression)
+        except TimingError as error:
+            return str(error)
+    if schedule.kind == Kind.ONCE:
+        return "Once"
+    return (
+        f"Every {schedule.unit.removesuffix('s')}" if schedule.every == 1 else f"Every {schedule.every} {schedule.unit}"
+    )
+
+
+def targets_of(user: User, schedule: Schedule) -> str:
+    """Say to which instances it goes."""
+    values = schedule.values
+    choice = Choice.of({name: texts[-1] for name, texts in values.items() if texts})
+    if address := _text(values, "address").strip():
+        return f"at {address}"
+    if choice.by_query:
+        said = f"all that match “{choice.query}”" if choice.query.strip() else "all instances"
+        left_out = len(parse_ids(choice.except_ids))
+        return f"{said}{f', without {left_out}' if left_out else ''}; looked up each time"
+    ids = parse_ids(choice.ids)
+    if not ids:
+        return "as chosen in its form; looked up each time"
+    return f"{len(ids):,} instance{'' if len(ids) == 1 else 's'}{_names(user, ids)}"
+
+
+def _names(user: User, ids: list[int]) -> str:
+    if len(ids) > 3:
+        return ", as chosen then"
+    found = Instance.objects.filter(rules.scope(user, rules.Action.VIEW), pk__in=ids).order_by("name")
+    names = ", ".join(found.values_list("name", flat=True))
+    return f": {names}" if names else ""
+
+
+def options_of(user: User, values: Values) -> list[tuple[str, str]]:
+    """Return the other values of the Send Command form that are not empty, each with its label."""
+    fields = SendForm(user=user).fields
+    found = []
+    for name, texts in values.items():
+        text = ", ".join(one.strip() for one in texts if one.strip())
+        if text and name not in _SAID:
+            label = fields[name].label if name in fields else None
+            found.append((str(label or pretty_name(name)), text))
+    return found
+
+
+def _source_of(schedule: Schedule) -> str:
+    if schedule.source == Source.LATEST:
+        return f"{schedule.saved_name}, the latest version when it is due"
+    if schedule.source == Source.VERSION:
+        return f"{schedule.saved_name}, version {schedule.version.number if schedule.version else 'deleted'}"
+    return ""
+
+
+def _command_of(schedule: Schedule) -> str:
+    if schedule.source != Source.TEXT:
+        return schedule.saved_name
+    return (_text(schedule.values, "command") or _text(schedule.values, "windows_command")).strip()[:200]
+
+
+def _contents(schedule: Schedule) -> Values:
+    try:
+        return contents(schedule)
+    except SendingRefused:
+        # Gone: its next firing says so.
+        return {}
+
+
+def _upcoming(schedule: Schedule) -> list[datetime]:
+    if schedule.next_at is None:
+        return []
+    try:
+        later = schedule.rule.upcoming(max(schedule.next_at, timezone.now()), UPCOMING - 1)
+    except TimingError:
+        return [schedule.next_at]
+    return [schedule.next_at, *(moment for moment in later if moment > schedule.next_at)]
+
+
+def _text(values: Values, name: str) -> str:
+    return (values.get(name) or [""])[-1]
