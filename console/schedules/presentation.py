@@ -38,6 +38,18 @@ _SAID = {
     "address",
     "secret_environment",
 }
+# As the Send Command form has them in its templates.
+_LABELS = {
+    "environment": "Variables",
+    "max_concurrency": "At a time",
+    "max_errors": "Stop after errors",
+    "stop_at_cap": "Stop at the output limit",
+    "script_name": "Script file",
+    "leave_out_posix": "Leave out Linux and macOS",
+    "leave_out_windows": "Leave out Windows",
+    "windows_directory": "Working directory on Windows",
+    "windows_interpreter": "PowerShell to use",
+}
 _TROUBLE = {Outcome.REFUSED, Outcome.MISSED}
 
 
@@ -125,19 +137,28 @@ def when_of(schedule: Schedule) -> str:
 
 
 def targets_of(user: User, schedule: Schedule) -> str:
-    """Say to which instances it goes."""
-    values = schedule.values
+    """Say to which instances it goes, and when those are looked up."""
+    said, is_looked_up = _chosen(user, schedule.values)
+    return f"{said}; looked up each time" if is_looked_up else said
+
+
+def choice_of(user: User, values: Values) -> str:
+    """Say which instances a form's values choose."""
+    return _chosen(user, values)[0]
+
+
+def _chosen(user: User, values: Values) -> tuple[str, bool]:
     choice = Choice.of({name: texts[-1] for name, texts in values.items() if texts})
     if address := _text(values, "address").strip():
-        return f"at {address}"
+        return f"at {address}", False
     if choice.by_query:
         said = f"all that match “{choice.query}”" if choice.query.strip() else "all instances"
         left_out = len(parse_ids(choice.except_ids))
-        return f"{said}{f', without {left_out}' if left_out else ''}; looked up each time"
+        return f"{said}, without {left_out}" if left_out else said, True
     ids = parse_ids(choice.ids)
     if not ids:
-        return "as chosen in its form; looked up each time"
-    return f"{len(ids):,} instance{'' if len(ids) == 1 else 's'}{_names(user, ids)}"
+        return "as chosen in its form", True
+    return f"{len(ids):,} instance{'' if len(ids) == 1 else 's'}{_names(user, ids)}", False
 
 
 def _names(user: User, ids: list[int]) -> str:
@@ -153,9 +174,9 @@ def options_of(user: User, values: Values) -> list[tuple[str, str]]:
     fields = SendForm(user=user).fields
     found = []
     for name, texts in values.items():
-        text = ", ".join(one.strip() for one in texts if one.strip())
+        text = "\n".join(one.strip() for one in texts if one.strip())
         if text and name not in _SAID:
-            label = fields[name].label if name in fields else None
+            label = _LABELS.get(name) or (fields[name].label if name in fields else None)
             found.append((str(label or pretty_name(name)), text))
     return found
 

@@ -57,7 +57,8 @@ def form_of(user: User, values: Mapping[str, list[str]], request_key: str = "") 
 def values_of(form: SendForm, data: QueryDict) -> Values:
     """Return what is kept of a valid form and what it was filled in with; a script file's text is the command.
 
-    Raises: SendingRefused where it holds a secret: that would have to be kept in a form that opens by itself.
+    Raises: SendingRefused where it holds a secret, which is what is entered in a password field or as a secret
+    variable: it would have to be kept in a form that opens by itself.
     """
     _refuse_secrets(form)
     values = {name: [str(text) for text in data.getlist(name)] for name in data if name not in _NOT_KEPT}
@@ -173,6 +174,9 @@ def try_out(owner: User, values: Values) -> int:
 
 
 def _errors(form: SendForm) -> dict[str, list[str]]:
-    return {
-        "" if name == NON_FIELD_ERRORS else name: [str(text) for text in texts] for name, texts in form.errors.items()
-    }
+    errors = {name: [str(text) for text in texts] for name, texts in form.errors.items()}
+    if NON_FIELD_ERRORS in errors:
+        errors[""] = errors.pop(NON_FIELD_ERRORS)
+    if "saved_version" in errors:
+        errors["saved_version"] = ["The saved command it comes from was deleted, archived, or is no longer shared."]
+    return errors

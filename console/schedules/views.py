@@ -137,7 +137,6 @@ def _send_page(
 
 def _form_page(request: SignedInRequest, form: ScheduleForm, found: Schedule | None, status: int = 200) -> HttpResponse:
     values = _values_in(form)
-    shown = Schedule(owner=request.user, values=values)
     context = {
         "form": form,
         "schedule": found,
@@ -147,7 +146,7 @@ def _form_page(request: SignedInRequest, form: ScheduleForm, found: Schedule | N
         "command_type": CommandType((values.get("command_type") or ["shell"])[-1]).label,
         "windows_command": (values.get("windows_command") or [""])[-1] if (values.get("split") or [""])[-1] else "",
         "options": presentation.options_of(request.user, values),
-        "targets": presentation.targets_of(request.user, shown),
+        "targets": presentation.choice_of(request.user, values),
         "is_by_ids": not any((values.get(name) or [""])[-1] for name in ("by_query", "address")),
         "version": form.fields["version"].queryset.filter(pk=form["version"].value() or None).first(),  # type: ignore[attr-defined]
         **_preview(form if form.is_bound else TimingForm(form.initial), is_new=not form.is_bound),

@@ -313,6 +313,15 @@ def test_a_saved_command_that_is_not_shared_any_more_is_told(make):
     assert "no longer shared" in refusal(schedule)
 
 
+def test_a_text_that_came_from_a_saved_command_that_is_gone_is_told(make, owner, instance):
+    saved = factories.saved_command(name="disk", text="df")
+    values = {"command": ["df -h"], "command_type": ["shell"], "ids": [str(instance.pk)]}
+    schedule = make(due=NOON, values={**values, "saved_version": [str(saved.latest.pk)]})
+    saved_commands.delete(owner, saved=saved)
+    look(NOON)
+    assert "The saved command it comes from was deleted" in refusal(schedule)
+
+
 def test_a_schedule_whose_rule_cannot_be_read_any_more_is_paused_and_says_so(make):
     schedule = make(due=NOON)
     Schedule.objects.filter(pk=schedule.pk).update(zone="Mars/Olympus")
