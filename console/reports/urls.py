@@ -10,6 +10,7 @@ urlpatterns = [
     path("runs/<int:run_id>/export.csv", views.run_csv, name="run-csv"),
     path("runs/<int:run_id>/export.json", views.run_json, name="run-json"),
     path("runs/<int:run_id>/export.zip", views.run_zip, name="run-zip"),
+    path("runs/<int:run_id>/compare/", views.run_compare, name="run-compare"),
     path("retention/", views.retention_rules, name="retention"),
     path("retention/keep/", views.keep_runs, name="keep-runs"),
 ]

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
-from console.reports import archive, history_export, record, retention
+from console.reports import archive, compare_view, history_export, record, retention
 from console.runs import history, services
 from console.runs.models import Run
 from console.streaming import streamed
@@ -84,6 +84,20 @@ def _file(request: HttpRequest, body: Iterator[bytes], name: str, content_type: 
 
 def _today() -> str:
     return timezone.now().strftime("%Y-%m-%d")
+
+
+# ------------------------------------------------------------------ comparing
+
+
+@require_GET
+def run_compare(request: SignedInRequest, run_id: int) -> HttpResponse:
+    """Show what changed since an earlier run of the same command (``with``, else the one before); ``i`` opens one."""
+    runs = services.visible_runs(request.user).select_related("saved_version__saved")
+    run = get_object_or_404(runs, pk=run_id)
+    shown = compare_view.compared(request.user, run, request.GET)
+    if shown is None:
+        raise Http404("No earlier run of this command has this number.")
+    return render(request, "reports/compare.html", shown)
 
 
 # ------------------------------------------------------------------ retention

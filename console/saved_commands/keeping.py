@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from console.saved_commands import services
 from console.saved_commands.models import SavedCommand
@@ -22,10 +22,15 @@ class KeepingError(Exception):
 
 
 def may_set(user: "User") -> QuerySet[SavedCommand]:
-    """Return the saved commands whose rule a user may change; some may only make it longer."""
-    if allowed(user, Action.MANAGE_RETENTION):
-        return SavedCommand.objects.select_related("latest", "owner")
-    return services.visible(user)
+    """Return the saved commands whose rule a user may change; some may only make it longer.
+
+    Whoever manages retention also gets those of others that have a rule, because it takes up the room of all; of them
+    the name is all that is told.
+    """
+    visible = services.visible(user)
+    if not allowed(user, Action.MANAGE_RETENTION):
+        return visible
+    return SavedCommand.objects.filter(Q(pk__in=visible.values("pk")) | Q(keep_days__isnull=False))
 
 
 def set_keep_days(actor: "User", *, saved: SavedCommand, days: int | None, setting_days: int) -> SavedCommand:
