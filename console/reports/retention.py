@@ -46,6 +46,11 @@ class KeepForm(forms.Form):
             self.add_error("days", "Enter how many days.")
         return data
 
+    @property
+    def may_shorten(self) -> bool:
+        """Whether the user may also have runs removed earlier than now."""
+        return allowed(self.user, Action.MANAGE_RETENTION)
+
     def press(self) -> SavedCommand | None:
         """Set the rule; None when the form says why not. Raises: NotAllowed."""
         if not self.is_valid():
@@ -107,7 +112,6 @@ class Picture:
     own_rules: Sequence[SavedCommand]
     hidden_rules: int
     may_keep: bool
-    may_shorten: bool
 
 
 def picture(user: User) -> Picture:
@@ -128,7 +132,6 @@ def picture(user: User) -> Picture:
         own_rules=seen,
         hidden_rules=rules.count() - len(seen),
         may_keep=allowed_anywhere(user, Action.MANAGE_SAVED_COMMANDS),
-        may_shorten=allowed(user, Action.MANAGE_RETENTION),
     )
 
 

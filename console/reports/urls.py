@@ -11,6 +11,8 @@ urlpatterns = [
     path("runs/<int:run_id>/export.json", views.run_json, name="run-json"),
     path("runs/<int:run_id>/export.zip", views.run_zip, name="run-zip"),
     path("runs/<int:run_id>/compare/", views.run_compare, name="run-compare"),
+    path("runs/<int:run_id>/report/", views.run_report, name="run-report"),
+    path("saved/<int:saved_id>/history/", views.saved_history, name="saved-history"),
     path("retention/", views.retention_rules, name="retention"),
     path("retention/keep/", views.keep_runs, name="keep-runs"),
 ]

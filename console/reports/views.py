@@ -3,15 +3,17 @@
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
-from console.reports import archive, compare_view, history_export, record, retention
+from console.reports import archive, compare_view, figures, history_export, record, retention
 from console.runs import history, services
 from console.runs.models import Run
+from console.saved_commands import services as saved_commands
 from console.streaming import streamed
 from instances.access import rules
 from instances.access.requests import SignedInRequest
@@ -98,6 +100,35 @@ def run_compare(request: SignedInRequest, run_id: int) -> HttpResponse:
     if shown is None:
         raise Http404("No earlier run of this command has this number.")
     return render(request, "reports/compare.html", shown)
+
+
+# ------------------------------------------------------------------ charts
+
+
+@require_GET
+def run_report(request: SignedInRequest, run_id: int) -> HttpResponse:
+    """Show how long the instances of a run took."""
+    runs = services.visible_runs(request.user).select_related("saved_version__saved")
+    run = get_object_or_404(runs, pk=run_id)
+    history.narrow(request.user, [run])
+    context = {"run": run, "durations": figures.durations(request.user, run)}
+    return render(request, "reports/run.html", context)
+
+
+@require_GET
+def saved_history(request: SignedInRequest, saved_id: int) -> HttpResponse:
+    """Show how the runs of a saved command ended over time, and how long they are kept."""
+    rules.require_anywhere(request.user, rules.Action.VIEW)
+    saved = get_object_or_404(saved_commands.visible(request.user), pk=saved_id)
+    per = figures.PER_DAY if request.GET.get("per") == figures.PER_DAY else figures.PER_RUN
+    context = {
+        "saved": saved,
+        "per": per,
+        "outcomes": figures.outcomes(request.user, saved, per),
+        "form": retention.form_for(request.user, saved),
+        "retention_days": settings.ENV.retention_days,
+    }
+    return render(request, "reports/saved.html", context)
 
 
 # ------------------------------------------------------------------ retention

@@ -20,6 +20,7 @@ PAGES = [
     "/saved/new/",
     "/saved/import/",
     "/schedules/",
+    "/retention/",
     "/instances/1/",
     "/instances/1/?tab=commands",
     "/instances/add/",

@@ -57,6 +57,10 @@ history-json          GET   sign-in    sign-in  200       200        200     200
 history-json          POST  sign-in    sign-in  405       405        405     405     405       405
 run-compare           GET   sign-in    sign-in  404       404        200     200     200       200
 run-compare           POST  sign-in    sign-in  405       405        405     405     405       405
+run-report            GET   sign-in    sign-in  404       404        200     200     200       200
+run-report            POST  sign-in    sign-in  405       405        405     405     405       405
+saved-history         GET   sign-in    sign-in  403       200        200     200     200       200
+saved-history         POST  sign-in    sign-in  405       405        405     405     405       405
 retention             GET   sign-in    sign-in  403       200        200     200     200       200
 retention             POST  sign-in    sign-in  405       405        405     405     405       405
 keep-runs             GET   sign-in    sign-in  405       405        405     405     405       405
