@@ -146,11 +146,13 @@ def nice_top(most: int) -> int:
 
 
 def _round_up(value: float) -> float:
-    """Return the next number of the form 1, 2, 2.5 or 5 times a power of ten."""
+    """Return the next number that is a short one times a power of ten."""
     if value <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
-    return next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= value * (1 - 1e-9))
+    return next(
+        power * factor for factor in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if power * factor >= value * (1 - 1e-9)
+    )
 
 
 def _levels(top: int) -> list[Mark]:

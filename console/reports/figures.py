@@ -135,7 +135,7 @@ def durations(user: User, run: Run) -> Durations | None:
     if not taken:
         return None
     bins = charts.bins_of(taken)
-    words = [took(round(limit, 3)) for limit in [*(one.start for one in bins), bins[-1].end]]
+    words = [_words(round(limit, 3)) for limit in [*(one.start for one in bins), bins[-1].end]]
     median, p95 = charts.quantile(taken, 0.5), charts.quantile(taken, 0.95)
     lines = [(f"half: {took(median)}", median), (f"95 %: {took(p95)}", p95)]
     return Durations(
@@ -146,6 +146,10 @@ def durations(user: User, run: Run) -> Durations | None:
         longest_s=taken[-1],
         rows=_in_words(bins, words),
     )
+
+
+def _words(seconds: float) -> str:
+    return took(int(seconds) if seconds == int(seconds) else seconds)
 
 
 def _in_words(bins: Sequence[Bin], words: Sequence[str]) -> list[tuple[str, int]]:

@@ -1,6 +1,7 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
 
@@ -130,7 +131,7 @@ def test_durations_are_counted_with_median_and_95_percent(admin):
 def test_all_the_same_and_nothing_at_all_are_drawn_too(admin):
     run = ended_run(2)
     took(run, 0, 0)
-    assert report(admin, run).rows == [("0.00 s to 1.00 s", 2)]
+    assert report(admin, run).rows == [("0 s to 1 s", 2)]
 
 
 def test_a_clock_that_was_set_back_makes_no_negative_duration(admin):
@@ -166,3 +167,29 @@ def test_a_chart_says_in_words_what_it_shows(admin, saved):
     assert 'fill="url(#pattern-failed)"' in text
     assert "style=" not in text.partition("<main")[2]
     assert "The same as a table" in text
+
+
+# ------------------------------------------------------------------ however long the history is
+
+
+def test_runs_are_found_by_an_index(admin, saved):
+    """Neither the chart nor the runs to compare with read all runs there are."""
+    run = run_of(saved)
+    statements = []
+
+    def listen(execute, sql, params, many, context):
+        statements.append((sql, params))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(listen):
+        history(admin, saved)
+        history(admin, saved, per="day")
+        admin.get(reverse("run-compare", args=[run.pk]))
+    asked = [(sql, params) for sql, params in statements if 'FROM "console_run"' in sql]
+    assert len(asked) >= 4
+    with connection.cursor() as cursor:
+        for sql, params in asked:
+            cursor.execute(f"EXPLAIN QUERY PLAN {sql}", params)
+            steps = [row[3] for row in cursor.fetchall()]
+            assert not [step for step in steps if step.startswith("SCAN")], (sql, steps)
+            assert not [step for step in steps if "(rowid<?)" in step or "INTEGER PRIMARY KEY (rowid<" in step], steps
