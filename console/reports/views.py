@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -48,15 +49,18 @@ def run_zip(request: SignedInRequest, run_id: int) -> HttpResponseBase:
 @require_GET
 def history_csv(request: SignedInRequest) -> HttpResponseBase:
     """Send the runs that the history's filters find as a table."""
-    found = history.filtered(request.user, history.HistoryForm(request.GET))
-    return _file(request, history_export.history_csv(request.user, found), f"runs-{_today()}.csv", CSV)
+    return _file(request, history_export.history_csv(request.user, _found(request)), f"runs-{_today()}.csv", CSV)
 
 
 @require_GET
 def history_json(request: SignedInRequest) -> HttpResponseBase:
     """Send the runs that the history's filters find as JSON."""
-    found = history.filtered(request.user, history.HistoryForm(request.GET))
-    return _file(request, history_export.history_json(request.user, found), f"runs-{_today()}.json", JSON)
+    return _file(request, history_export.history_json(request.user, _found(request)), f"runs-{_today()}.json", JSON)
+
+
+def _found(request: SignedInRequest) -> QuerySet[Run]:
+    """Return what the filters of the history find, as its page does."""
+    return history.filtered(request.user, history.HistoryForm(request.GET))
 
 
 def _export(
