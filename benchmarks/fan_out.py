@@ -21,7 +21,7 @@ admin = User.objects.get(username="admin")
 instances = list(Instance.objects.all())
 began = time.perf_counter()
 run = services.send_command(admin, instances=instances, command="true", request_key=f"k{{time.time()}}",
-                            options=services.Options(max_concurrency={n}))
+                            confirmed_count=len(instances), options=services.Options(max_concurrency={n}))
 while not run.finished_at:
     time.sleep(0.01)
     run.refresh_from_db()

@@ -50,6 +50,8 @@ class Env:
     agent_socket: str
     email_url: str
     email_from: str
+    confirm_above: int
+    confirm_tags: tuple[str, ...]
 
 
 def default_workers() -> int:
@@ -84,6 +86,8 @@ def read() -> Env:
         agent_socket=env.str("MUSTER_AGENT_SOCKET", ""),
         email_url=_email_url(env),
         email_from=env.str("MUSTER_EMAIL_FROM", "muster@localhost"),
+        confirm_above=_number(env, "MUSTER_CONFIRM_ABOVE", 50),
+        confirm_tags=_tags(env.list("MUSTER_CONFIRM_TAGS", default=[])),
     )
 
 
@@ -154,6 +158,14 @@ def _denied_networks(env: environ.Env, database_url: str) -> tuple[str, ...]:
     if given is None:
         return (*LINK_LOCAL, *databases.networks_of(database_url))
     return _networks(given)
+
+
+def _tags(values: list[str]) -> tuple[str, ...]:
+    tags = tuple(value.strip() for value in values if value.strip())
+    for tag in tags:
+        if not tag.partition("=")[0].strip():
+            raise ImproperlyConfigured(f"MUSTER_CONFIRM_TAGS: {tag} is not a tag such as env=prod, or a key.")
+    return tags
 
 
 def _networks(values: list[str]) -> tuple[str, ...]:

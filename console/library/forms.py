@@ -168,7 +168,7 @@ def copied(version: SavedCommandVersion) -> tuple[Details, Content]:
 
 def of_run(run: Run) -> tuple[Details, Content]:
     """Return what a run sent, to keep it: its bytes and options. Its secret variables are not kept."""
-    said = as_initial(run, ids=[])
+    said = as_initial(run)
     options = {name: said[name] for name in OPTIONS if name in said}
     parameters = run.saved_version.parameters if run.saved_version else ()
     text = said["command"] if run.saved_version else as_text(run.command)

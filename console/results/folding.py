@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from ClusterShell.NodeSet import NodeSet, NodeSetException
+from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetException
 
 # What has no meaning of its own in the language of ClusterShell.
 _PLAIN = re.compile(r"[A-Za-z0-9._-]+")
@@ -27,7 +27,7 @@ def fold(names: Iterable[str]) -> str:
     else:
         others += several
     try:
-        folded = [str(NodeSet.fromlist(plain, resolver=None))] if plain else []
+        folded = [str(NodeSet.fromlist(plain, resolver=RESOLVER_NOGROUP))] if plain else []
     except NodeSetException:
         folded = sorted(plain)
     return ",".join(folded + sorted(others))

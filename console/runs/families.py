@@ -78,16 +78,19 @@ def send_to_families(
     prompt: Prompt | None = None,
     remember: bool = False,
     origin: Origin | None = None,
+    confirmed_count: int | None = None,
 ) -> list[Run]:
     """Make a run for each family that is not left out, in one transaction.
 
     Repeating a ``request_key`` returns the runs already made. Nothing is sent when either is refused.
-    ``prompt`` and ``remember`` are as for ``services.send_command``.
+    ``prompt`` and ``remember`` are as for ``services.send_command``, and ``confirmed_count`` too: of all together.
     Raises: RunError, with the field of the Windows section where it is about that; NotAllowed.
     """
     parts = [(part, is_second) for part, is_second in ((posix, False), (windows, True)) if part and part.instances]
     if not parts:
         raise RunError("ids", "Every selected instance is left out: send to at least one.")
+    if not any(part.options.is_dry_run for part, _ in parts):
+        services.require_confirmed([one for part, _ in parts for one in part.instances], confirmed_count)
     runs: list[Run] = []
     with transaction.atomic():
         for part, is_second in parts:
@@ -105,6 +108,7 @@ def send_to_families(
                     prompt=prompt,
                     remember=remember,
                     origin=origin,
+                    confirmed_count=len(part.instances),
                 )
             except RunError as error:
                 raise RunError(

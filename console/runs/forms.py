@@ -10,7 +10,16 @@ from django.conf import settings
 
 from console.members.models import User
 from console.runs import services
-from console.runs.choice import Choice, chosen, matching_instances
+from console.runs.choice import Choice, chosen, look_up
+from console.runs.choice_fields import (
+    ADDRESS,
+    ChoiceFields,
+    changed_since_shown,
+    choice_in,
+    field_for,
+    nothing_chosen,
+    way_of,
+)
 from console.runs.families import Part, family_of
 from console.runs.keep_fields import written
 from console.runs.models import CommandType
@@ -35,12 +44,13 @@ Text = TypeVar("Text")
 Result = TypeVar("Result")
 
 
-class SendForm(RolloutFields, ParameterFields, NotifyFields):
+class SendForm(ChoiceFields, RolloutFields, ParameterFields, NotifyFields):
     """The Send Command dialog, in the page or as a page of its own.
 
-    Targets are ``ids`` (comma-separated), or everything that matches ``query`` in ``group`` (empty: in all that the
-    user may see) except ``except_ids``, or one ``address`` typed in. ``expected_count`` is how many the dialog showed:
-    if the filter matches another number by now, nothing is sent and the new number is shown.
+    A selection is ``ids`` (comma-separated), or everything that matches ``query`` in ``group`` (empty: in all that the
+    user may see) except ``except_ids``; the other ways to choose are in ``ChoiceFields``, besides one ``address`` typed
+    in. If the choice comes to others by now than the page showed (``shown``; of a selection at least their number,
+    ``expected_count``), nothing is sent, and what changed is said.
     """
 
     command_type = forms.ChoiceField(
@@ -101,6 +111,8 @@ class SendForm(RolloutFields, ParameterFields, NotifyFields):
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.user = user
+        self._choice = Choice()
+        self._instances: list[Instance] = []
         # Set when the command is kept while it is sent: the run is made from that version.
         self.kept_version: SavedCommandVersion | None = None
         self.fields["saved_version"].queryset = services.sendable_versions(user)  # type: ignore[attr-defined]
@@ -159,14 +171,31 @@ class SendForm(RolloutFields, ParameterFields, NotifyFields):
             self.add_error("command", "Linux and macOS take Shell: write what Windows gets below.")
         if script := data.get("script"):
             data["script_name"], data["command"] = script
-        expected = data.get("expected_count")
-        if data.get("by_query") and expected is not None and not self.errors:
-            count = matching_instances(self.user, data).count()
-            if count != expected:
-                self.add_error(
-                    "ids", f"The selection matched {expected:,} instances when it was shown, now {count:,}. Look again."
-                )
+        if not services.already_sent(self.user, data.get("request_key", "")):
+            self._find_instances(data)
         return data
+
+    def _find_instances(self, data: dict[str, Any]) -> None:
+        """Look the choice up, once: what was compared with what the page showed is what is sent to."""
+        if way_of(data) == ADDRESS:
+            if data.get("choose") and not data.get("address", "").strip() and "address" not in self.errors:
+                self.add_error("address", "Enter an address.")
+            return
+        try:
+            self._choice = choice_in(data)
+            found = chosen(self.user, self._choice)
+            if not found:
+                raise nothing_chosen(data)
+        except services.RunError as error:
+            self.add_error(field_for(error, data), str(error))
+            return
+        self._instances = found
+        expected = data.get("expected_count")
+        if message := changed_since_shown(self.user, data, found):
+            self.add_error("ids", message)
+        elif not data.get("shown") and self._choice.by_query and expected not in {None, len(found)}:
+            message = f"The selection matched {expected:,} instances when it was shown, now {len(found):,}. Look again."
+            self.add_error("ids", message)
 
     def options(self) -> services.Options:
         """Return the options, with the defaults for what was left empty."""
@@ -186,6 +215,7 @@ class SendForm(RolloutFields, ParameterFields, NotifyFields):
             secrets=data["secret_environment"],
             **self.notification(),
             parameters=self.parameter_values(),
+            is_dry_run=data["dry_run"],
         )
 
     def prompt(self) -> Prompt | None:
@@ -223,10 +253,10 @@ class SendForm(RolloutFields, ParameterFields, NotifyFields):
         Side effects: an address typed in is added as an instance that the list does not show.
         """
         data = self.cleaned_data
-        if data["address"].strip():
+        if way_of(data) == ADDRESS and data["address"].strip():
             address, credential = data["address"].strip(), data.get("credential")
             return [inventory.adhoc_instance(self.user, address=address, credential=credential)]
-        return chosen(self.user, Choice.of(data))
+        return self._instances
 
     def command_text(self, field: str = "command") -> str:
         """Return a command as it is sent: as what it was kept as, if it was kept just now."""
@@ -236,8 +266,13 @@ class SendForm(RolloutFields, ParameterFields, NotifyFields):
     def origin(self) -> services.Origin:
         """Return where the command and its instances come from."""
         data = self.cleaned_data
-        choice = {"address": data["address"].strip()} if data["address"].strip() else Choice.of(data).as_json()
-        return services.Origin(choice=choice, saved_version=self.kept_version or data.get("saved_version"))
+        version = self.kept_version or data.get("saved_version")
+        if way_of(data) == ADDRESS:
+            return services.Origin(choice={"address": data["address"].strip()}, saved_version=version)
+        # What is kept are the names that were left out, not those that might have been.
+        left_out = "\n".join(look_up(self.user, self._choice)[1]) if not self._choice.by_query else ""
+        choice = replace(self._choice, left_out=left_out).as_json()
+        return services.Origin(choice=choice, saved_version=version)
 
 
 def _read(read: Callable[[Text], Result], given: Text) -> Result:

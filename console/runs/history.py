@@ -84,8 +84,8 @@ def query_of(params: QueryDict) -> str:
     return kept.urlencode()
 
 
-def as_initial(run: Run, *, ids: list[int]) -> dict[str, Any]:
-    """Return the Send Command form's values that repeat a run on the given instances; secret values are asked again."""
+def as_initial(run: Run) -> dict[str, Any]:
+    """Return the Send Command form's values that repeat a run on its instances; secret values are asked again."""
     environment, secret_names = parameters.variables_again(run)
     return {
         "command": parameters.text_again(run),
@@ -104,7 +104,8 @@ def as_initial(run: Run, *, ids: list[int]) -> dict[str, Any]:
         "stop_at_cap": "1" if run.stop_at_cap else "",
         "notify_to": run.notify_to,
         "notify_when": run.notify_when,
-        "ids": ",".join(map(str, ids)),
+        "choose": "run",
+        "former_run": str(run.pk),
     }
 
 

@@ -60,7 +60,7 @@ async def invoke(work: Work, *, pool: Pool, flush: Callable[[], Awaitable[None]]
        not while another attempt is to be made: then there is no end status, and the caller puts the invocation back.
     2. Commit ``start_sent_at`` before the start request leaves: a crash never leads to a second start.
     3. ``running`` once the instance reported the pid; output flows into the journal, secrets in it masked.
-    4. The engine's one ``Ended`` becomes the end status.
+    4. The engine's one ``Ended`` becomes the end status. A dry run goes there from ``connecting``.
     Raises: nothing of the engine's.
     """
     journal, target, stop = work.journal, work.target, work.stop
@@ -172,6 +172,9 @@ def finish_unreachable(journal: Journal, error: ConnectError, *, stopped: bool) 
 
 def _finish(work: Work, ended: Ended, mask: Mask) -> None:
     status, reason, message = verdict(ended, work.stop.cause, work.allowed_exit_statuses, work.command.timeout_s)
+    if work.command.is_dry_run and status is Status.SUCCEEDED:
+        # In one commit with its end: until then a dry run is connecting, and a worker that dies leaves it queued.
+        work.journal.set(Status.RUNNING, started_at=timezone.now())
     work.journal.finish(
         status,
         at=timezone.now(),

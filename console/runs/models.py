@@ -92,6 +92,8 @@ class Run(models.Model):
     attributes = models.JSONField(default=list, blank=True)
     # How its instances were chosen, as console/runs/choice.py writes it; which they were is in its invocations.
     choice = models.JSONField(default=dict, blank=True)
+    # Only what the command needs was tried; nothing of it was sent to an instance.
+    is_dry_run = models.BooleanField(default=False)
     # A password was entered for this run alone: the workers it was sealed to, and the user name given with it.
     prompt_holders = models.JSONField(default=list, blank=True)
     prompted_user_name = models.CharField(max_length=64, blank=True)

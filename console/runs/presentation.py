@@ -9,11 +9,13 @@ from django.utils import timezone
 
 from console.members.models import User
 from console.runs import output, services
+from console.runs.choice import in_words
 from console.runs.families import sent_with
+from console.runs.former import ROWS, WHICH
 from console.runs.keep_fields import MadeFrom, made_from
 from console.runs.models import Invocation, Run
 from console.runs.rollout_view import Limits, RolloutView, limits_of, rollout_view
-from console.runs.status import ACTIVE, NEVER_RAN, Status
+from console.runs.status import ACTIVE, Status
 from instances.access import rules
 
 PAGE_ROWS = 50
@@ -93,6 +95,21 @@ class RunView:
     def last(self) -> int:
         """The place of the last row shown."""
         return (self.page - 1) * PAGE_ROWS + len(self.rows)
+
+    @property
+    def chosen(self) -> str:
+        """How its instances were chosen, in words; empty for who does not see them all: it may name others."""
+        return in_words(self.run.choice) if self.run.choice and self.total == self.run.target_count else ""
+
+    @property
+    def ready(self) -> int:
+        """Of a dry run, on how many instances everything was in place."""
+        return next((count.number for count in self.counts if count.status == "succeeded"), 0)
+
+    @property
+    def again(self) -> tuple[tuple[str, str], ...]:
+        """On which of its instances it may be run again: what they are called in an address, and in the menu."""
+        return tuple((name, words) for name, (words, _) in WHICH.items() if name != ROWS)
 
     @property
     def kept(self) -> tuple[tuple[str, str], ...]:
@@ -207,15 +224,3 @@ def summary_of(run: Run) -> str:
             for name, (_, statuses) in FILTERS.items()
         }
     )
-
-
-def which_again(user: User, run: Run, which: str) -> list[int]:
-    """Return the ids of instances to run again on: ``all``, ``failed``, ``did_not_run`` or ``lost``."""
-    rows = services.visible_invocations(user, run).exclude(instance=None)
-    if which == "failed":
-        rows = rows.filter(status__in=[Status.FAILED, Status.TIMED_OUT])
-    elif which == "did_not_run":
-        rows = rows.filter(status__in=sorted(NEVER_RAN))
-    elif which == "lost":
-        rows = rows.filter(status=Status.LOST)
-    return [pk for pk in rows.values_list("instance_id", flat=True) if pk is not None]

@@ -16,6 +16,7 @@ from console import bus
 from console.members.models import User
 from console.runs import gates, prompts, queue, rate, run_secrets
 from console.runs.backend import execution_backend
+from console.runs.confirmation import confirmation_for
 from console.runs.models import CommandType, Invocation, NotifyState, NotifyWhen, Recheck, Run
 from console.runs.parameters import Filled, ParametersRefused, fill
 from console.runs.prompts import Prompt
@@ -57,7 +58,7 @@ class Options:
     is counted. ``run_as`` is a user of the instances, reached through sudo. ``secrets`` are variables whose values are
     neither kept after the end nor shown. ``script_name`` names the file the command was read from. ``notify_to`` are
     ids of destinations that are told at the end. ``parameters`` are values for those of the saved command it comes
-    from, by name.
+    from, by name. ``is_dry_run``: only what the command needs is tried on each instance; nothing of it is sent.
     """
 
     command_type: str = CommandType.SHELL
@@ -76,6 +77,7 @@ class Options:
     notify_to: tuple[int, ...] = ()
     notify_when: str = NotifyWhen.END
     parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
+    is_dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ def send_command(
     prompt_keys: Mapping[uuid.UUID, bytes] | None = None,
     remember: bool = False,
     origin: Origin | None = None,
+    confirmed_count: int | None = None,
 ) -> Run:
     """Make a run of a command on instances, in their order, and wake the workers once it is committed.
 
@@ -111,6 +114,8 @@ def send_command(
     3. ``os_user`` is who typed it into a shell of the console's machine; it goes into the audit entry.
     4. ``prompt`` is for the instances without a credential, and for this run alone; it is sealed to the workers with
        ``prompt_keys``, by default all that live. With ``remember`` it becomes their credential instead.
+    5. Many instances, and those of which somebody said so, are sent to only with ``confirmed_count``: their number as
+       a person typed it (confirmation.py). A dry run needs none.
     Raises: RunError for an empty or too long command, no target, or an option out of range; NotAllowed when the
     actor may send commands nowhere.
     """
@@ -118,6 +123,8 @@ def send_command(
     rules.require_anywhere(actor, Action.SEND_COMMAND)
     filled = _filled(command, options, origin)
     _validate(filled.command, instances, options, filled)
+    if not options.is_dry_run:
+        require_confirmed(instances, confirmed_count)
     try:
         with transaction.atomic():
             run = _create(actor, instances, filled, request_key, options, origin)
@@ -146,6 +153,14 @@ def send_command(
 def already_sent(actor: User, request_key: str) -> Run | None:
     """Return the run a form made before, when it is submitted a second time."""
     return Run.objects.filter(actor=actor, request_key=request_key).first() if request_key else None
+
+
+def require_confirmed(instances: Sequence[Instance], confirmed_count: int | None) -> None:
+    """Raise RunError where the number of these instances has to be typed and was not. Side effects: a few queries."""
+    asked = confirmation_for(instances)
+    if asked is not None and confirmed_count != asked.count:
+        wrong = "" if confirmed_count is None else f" You typed {confirmed_count:,}."
+        raise RunError("confirmed_count", f"{asked.sentence} Type {asked.count} to confirm.{wrong}")
 
 
 def normalise(command: str) -> str:
@@ -236,6 +251,7 @@ def _details(run: Run) -> dict[str, object]:
         "rollout": run.rollout,
         "parameters": list(run.parameters),
         "saved_command": str(run.saved_version or ""),
+        "dry_run": run.is_dry_run,
     }
     return {name: value for name, value in details.items() if value}
 
@@ -275,10 +291,12 @@ def _create(
         saved_version=origin.saved_version,
         parameters=dict(filled.kept),
         attributes=[list(attribute) for attribute in filled.attributes],
+        is_dry_run=options.is_dry_run,
         target_count=len(instances),
         revision=1,
     )
-    run_secrets.keep(run, secrets)
+    if not run.is_dry_run:
+        run_secrets.keep(run, secrets)
     batches = plan.batch_numbers()
     Invocation.objects.bulk_create(
         (

@@ -58,6 +58,8 @@ class TerminalView:
         self._revision = run.revision
         if run.has_ended and not self._is_single:
             self._say_the_end(run)
+        if run.has_ended and run.is_dry_run and not self._as_json:
+            self._note("Dry run, nothing was executed.")
         self._flush()
         return run.has_ended
 

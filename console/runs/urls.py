@@ -13,6 +13,7 @@ urlpatterns = [
     path("runs/<int:run_id>/", views.run, name="run"),
     path("runs/<int:run_id>/stop/", views.stop_run, name="stop-run"),
     path("runs/<int:run_id>/answer/", views.answer_run, name="answer-run"),
+    path("runs/<int:run_id>/again/", views.send_again, name="send-again"),
     path("runs/<int:run_id>/recheck/", views.recheck_run, name="recheck-run"),
     path("runs/<int:run_id>/output/<int:ordinal>/", views.download, name="download"),
     path("instances/<int:instance_id>/commands/", views.instance_commands, name="instance-commands"),

@@ -16,9 +16,12 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from console.runs import answers, history, keep_fields, output, services
 from console.runs.answers import Answer
 from console.runs.families import for_windows, for_windows_alone, send_to_families
+from console.runs.former import ALL as WHOLE_RUN
+from console.runs.former import ROWS
 from console.runs.forms import SendForm
 from console.runs.models import CommandType, Invocation, Run
-from console.runs.presentation import ALL, RunView, run_view, which_again
+from console.runs.number_sets import fold
+from console.runs.presentation import ALL, RunView, run_view
 from console.runs.ranges import Unsatisfiable, parse_range
 from console.runs.targets import Targets, targets_of
 from console.saved_commands import services as saved_commands
@@ -75,6 +78,10 @@ def send(request: SignedInRequest) -> HttpResponse:
     if request.method == "GET":
         form = SendForm(user=request.user, initial=initial_from(request))
         return render(request, "send/page.html", send_context(form, form.initial))
+    if request.POST.get("look"):
+        # Without JavaScript: show what the choice comes to, with everything else as it was entered.
+        form = SendForm(user=request.user, initial=request.POST.dict())
+        return render(request, "send/page.html", send_context(form, form.initial))
     form = SendForm(request.POST, request.FILES, user=request.user)
     run = _send(form)
     if run is None:
@@ -95,7 +102,7 @@ def _send(form: SendForm) -> Run | None:
     try:
         # Together or not at all: a run points at the version that was kept with it.
         with transaction.atomic():
-            form.kept_version = keep_fields.keep(form)
+            form.kept_version = None if form.cleaned_data["dry_run"] else keep_fields.keep(form)
             if form.cleaned_data["split"]:
                 return _send_to_families(form)
             return services.send_command(
@@ -107,6 +114,7 @@ def _send(form: SendForm) -> Run | None:
                 prompt=form.prompt(),
                 remember=form.cleaned_data.get("remember", False),
                 origin=form.origin(),
+                confirmed_count=form.cleaned_data["confirmed_count"],
             )
     except services.RunError as error:
         form.add_error(error.field, str(error))
@@ -131,6 +139,7 @@ def _send_to_families(form: SendForm) -> Run:
         prompt=form.prompt(),
         remember=form.cleaned_data.get("remember", False),
         origin=form.origin(),
+        confirmed_count=form.cleaned_data["confirmed_count"],
     )
     return runs[0]
 
@@ -146,15 +155,16 @@ def _refused(request: SignedInRequest, form: SendForm) -> HttpResponse:
 
 def initial_from(request: SignedInRequest) -> dict[str, Any]:
     """Return the form's start values: chosen instances, a saved command, or a run to send again."""
-    initial: dict[str, Any] = {"ids": request.GET.get("ids", "")}
+    names = ("ids", "choose", "filter_text", "in_group", "names", "former_run", "which")
+    initial: dict[str, Any] = {name: request.GET.get(name, "") for name in names}
     if request.GET.get("query") is not None and request.GET.get("by_query"):
-        given = {name: request.GET.get(name, "") for name in ("query", "group", "except_ids")}
+        given = {name: request.GET.get(name, "") for name in ("query", "group", "except_ids", "everything")}
         initial |= {**given, "by_query": True}
     if saved := request.GET.get("saved"):
         initial |= saved_commands.as_initial(_saved_version(request, _number(saved, 0)))
     if again := request.GET.get("again"):
         run = get_object_or_404(services.visible_runs(request.user), pk=again)
-        initial |= history.as_initial(run, ids=which_again(request.user, run, request.GET.get("which", "all")))
+        initial |= history.as_initial(run) | {"which": request.GET.get("which", WHOLE_RUN)}
     return initial
 
 
@@ -191,6 +201,21 @@ def send_parameters(request: SignedInRequest) -> HttpResponse:
     rules.require_anywhere(request.user, rules.Action.SEND_COMMAND)
     form = SendForm(user=request.user, initial={"saved_version": request.GET.get("saved_version", "")})
     return render(request, "send/_parameters.html", {"form": form})
+
+
+@require_POST
+def send_again(request: SignedInRequest, run_id: int) -> HttpResponse:
+    """Show the Send Command form filled from a run, for the rows of it that were ticked; it changes nothing.
+
+    ``row`` are the ticked boxes of a page, ``ordinals`` those that a browser with scripts kept of all pages.
+    """
+    rules.require_anywhere(request.user, rules.Action.SEND_COMMAND)
+    found = get_object_or_404(services.visible_runs(request.user), pk=run_id)
+    ticked = request.POST.get("ordinals") or fold(
+        int(row) for row in request.POST.getlist("row") if row.isascii() and row.isdigit() and len(row) < 9
+    )
+    form = SendForm(user=request.user, initial=history.as_initial(found) | {"which": ROWS, "ordinals": ticked})
+    return render(request, "send/page.html", send_context(form, form.initial))
 
 
 @require_http_methods(["GET", "POST"])

@@ -1,7 +1,7 @@
 """Owns what a schedule sends: the values of the Send Command form, without secrets, and sent as that form would."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS
@@ -11,6 +11,7 @@ from django.http import QueryDict
 from console.members.models import User
 from console.runs import services as runs
 from console.runs.choice import Choice, chosen
+from console.runs.choice_fields import ChoiceFields
 from console.runs.families import send_to_families
 from console.runs.forms import SendForm
 from console.runs.models import CommandType, Run
@@ -27,6 +28,9 @@ _NOT_KEPT = frozenset(
         "csrfmiddlewaretoken",
         "request_key",
         "expected_count",
+        "shown",
+        "look",
+        "keep",
         "keep_name",
         "script",
         "prompt_user",
@@ -34,7 +38,7 @@ _NOT_KEPT = frozenset(
         "remember",
     }
 )
-_CHOICE = ("ids", "by_query", "query", "group", "except_ids", "address")
+_CHOICE = frozenset({"ids", "by_query", "query", "group", "except_ids", "address", *ChoiceFields.base_fields})
 
 
 class SendingRefused(Exception):
@@ -139,14 +143,21 @@ def send(owner: User, values: Values, *, request_key: str) -> Run:
     if not form.is_valid():
         raise SendingRefused(_errors(form))
     try:
+        instances = form.instances()
         if form.cleaned_data["split"]:
             posix, windows = form.parts()
-            return send_to_families(owner, posix=posix, windows=windows, request_key=request_key, origin=form.origin())[
-                0
-            ]
+            return send_to_families(
+                owner,
+                posix=posix,
+                windows=windows,
+                request_key=request_key,
+                confirmed_count=_confirmed(form, instances),
+                origin=form.origin(),
+            )[0]
         return runs.send_command(
             owner,
-            instances=form.instances(),
+            instances=instances,
+            confirmed_count=_confirmed(form, instances),
             command=form.cleaned_data["command"],
             request_key=request_key,
             options=form.options(),
@@ -162,6 +173,12 @@ def send(owner: User, values: Values, *, request_key: str) -> Run:
         raise SendingRefused({"address": [str(error)]}) from None
 
 
+def _confirmed(form: SendForm, instances: Sequence[Instance]) -> int | None:
+    """Return the number that counts as confirmed: who confirmed many has confirmed fewer, and not more."""
+    confirmed: int | None = form.cleaned_data["confirmed_count"]
+    return confirmed if confirmed is None or len(instances) > confirmed else len(instances)
+
+
 def try_out(owner: User, values: Values) -> int:
     """Send, see what comes of it, and take it all back: what would be refused when it is due is refused now.
 
@@ -175,6 +192,8 @@ def try_out(owner: User, values: Values) -> int:
 
 def _errors(form: SendForm) -> dict[str, list[str]]:
     errors = {name: [str(text) for text in texts] for name, texts in form.errors.items()}
+    if "ids" in errors and not form.data.get("shown"):
+        errors["ids"] = ["There is no instance to send to: none matches, or those chosen are gone."]
     if NON_FIELD_ERRORS in errors:
         errors[""] = errors.pop(NON_FIELD_ERRORS)
     if "saved_version" in errors:

@@ -12,6 +12,8 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from instances.inventory.advice import ADVICE
+
 if TYPE_CHECKING:
     from console.runs.models import Invocation
     from console.runs.presentation import RunView
@@ -109,6 +111,12 @@ def row_query(run_view: "RunView", row: "Invocation") -> str:
 def minus(value: int, other: int) -> int:
     """Return the difference; Django has a filter for sums only."""
     return value - other
+
+
+@register.filter
+def advice(reason: str) -> str:
+    """Return what a person can do about a reason code; empty where nothing is known."""
+    return ADVICE.get(reason, "")
 
 
 @register.filter

@@ -101,7 +101,7 @@ def prepare(claims: Sequence[Claim], prompts: Prompts) -> list[Order | Refusal]:
             orders.append(DELETED)
         elif refusal := _refusal(run, instance, permitted, suspended) or _refused_way(blocked.get(instance.pk)):
             orders.append(refusal)
-        elif (hidden := secrets.get(run.pk, ())) is None:
+        elif (hidden := () if run.is_dry_run else secrets.get(run.pk, ())) is None:
             orders.append(SECRETS_UNREADABLE)
         elif isinstance(told := _told(run, instance), Refusal):
             orders.append(told)
@@ -143,6 +143,7 @@ def command_of(run: Run, marker: uuid.UUID, secrets: Variables = (), told: Varia
             *told,
         ),
         arguments=tuple(run.arguments),
+        is_dry_run=run.is_dry_run,
     )
 
 

@@ -8,6 +8,8 @@ class Group(models.Model):
     """A set of instances, such as a region or an environment; an instance is in one group or in none."""
 
     name = models.CharField(max_length=80, unique=True)
+    # Whoever sends a command to one of its instances types first to how many it goes.
+    asks_first = models.BooleanField(default=False)
 
     class Meta:
         ordering = ("name",)

@@ -62,10 +62,11 @@ async def execute(
     2. ``started`` is awaited once the script runs; its first output may have reached the sink already.
     3. ``stopping`` is awaited when a stop or the time limit comes before the end.
     ``reconnect`` gives a connection for Stop, the same one if it still lives; ``grace_s`` lies between TERM and KILL.
+    A dry run awaits none of them: it ends as EXITED with 0 where the script could have been started.
     Raises: EngineError only while the request certainly has not left.
     """
     delivery = deliver(command)
-    if stop.cause is None:
+    if stop.cause is None and not command.is_dry_run:
         await before_start()
     if stop.cause is not None:
         return _stopped_before_start(stop.cause)
@@ -82,7 +83,10 @@ async def execute(
     header.on_change = process.changed.set
     stop.listen(process.changed.set)
     try:
-        return await run.begin(delivery) or await run.follow(delivery, started, stopping)
+        ended = await run.begin(delivery)
+        if ended is None and command.is_dry_run:
+            return await run.see_ready()
+        return ended or await run.follow(delivery, started, stopping)
     finally:
         stop.unlisten(process.changed.set)
         process.close()
@@ -156,6 +160,24 @@ class _Run:
         if self._process.exit is not None:
             return await self._finish(self._process.exit)
         return await self._end(cause)
+
+    async def see_ready(self) -> Ended:
+        """End a dry run: nothing was sent but what is looked for, and without the last bytes nothing can run.
+
+        The bootstrap reads on once user, working directory and interpreter are there, and then says what it lacks.
+        """
+        self._process.write_eof()
+        await self._until(lambda: bool(self._header.verdict), HEADER_S)
+        await self._process.until(lambda: self._process.is_over, SIGNAL_S)
+        if self._header.verdict == "incomplete":
+            return Ended(Outcome.EXITED, 0, message="Everything is in place. Nothing was executed.")
+        if self._stop.cause is not None:
+            return _stopped_before_start(self._stop.cause)
+        if self._process.is_lost:
+            return _not_started("connection_lost")
+        is_denied = bool(self._command.run_as) and not self._header.has_become
+        otherwise = "run_as_denied" if is_denied else "bootstrap"
+        return _not_started(self._header.verdict or otherwise, "" if self._header.verdict else self._header.noise)
 
     async def _until(self, condition: Callable[[], bool], timeout_s: float | None) -> None:
         """Wait for the condition, the end, a stop or the time limit.

@@ -80,6 +80,9 @@ def deliver(command: Command) -> Delivery:
     if "\0" in command.run_as or command.run_as.startswith("-") or "#" in command.run_as:
         raise CommandRefused("This user name cannot be used. The command did not run.", reason="command_invalid")
     kind, check, words = _interpreter(command)
+    if command.is_dry_run:
+        # As for a file: the interpreter is looked for, and nothing is handed over to it.
+        kind, words = "file", []
     directory = command.working_directory
     if directory.startswith("-"):
         directory = "./" + directory
@@ -94,12 +97,12 @@ def deliver(command: Command) -> Delivery:
         again = inner_line(f"{mark}exec /bin/sh -c '{_PREPARE}' sh '{_RUN}'")
         lines = [nonce, "", "as", "", "2", command.run_as, RELAY, again, *lines]
     try:
-        lines.append(setup_line(command.environment, command.arguments))
+        lines.append("" if command.is_dry_run else setup_line(command.environment, command.arguments))
     except ValueError as error:
         raise CommandRefused(f"{error} The command did not run.", reason="command_invalid") from None
     preamble = "".join(line + "\n" for line in lines)
     try:
-        opening = (preamble + command.text).encode()
+        opening = (preamble + ("" if command.is_dry_run else command.text)).encode()
     except UnicodeEncodeError:
         raise CommandRefused("The script is not valid Unicode text. It did not run.", reason="script_invalid") from None
     return Delivery(request, opening, nonce.encode(), nonce.encode())

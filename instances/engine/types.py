@@ -125,7 +125,8 @@ class Command:
     """One script for one machine; ``marker`` must be new for every invocation and attempt.
 
     ``run_as`` is another user of the machine, reached through sudo. ``environment`` holds names and values, and
-    ``arguments`` are the script's ``$@``; both are text without NUL.
+    ``arguments`` are the script's ``$@``; both are text without NUL. ``is_dry_run``: the user, the working
+    directory and the interpreter are looked for, and neither the text nor what belongs to it is sent.
     """
 
     text: str = field(repr=False)
@@ -137,6 +138,7 @@ class Command:
     run_as: str = ""
     environment: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     arguments: tuple[str, ...] = field(default=(), repr=False)
+    is_dry_run: bool = False
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,7 @@ def _head(marker: UUID) -> str:
 
 
 def _script(command: Command) -> bytes:
-    text = command.text
+    text = "" if command.is_dry_run else command.text
     if "\0" in text:
         raise CommandRefused("A script cannot contain NUL characters. It did not run.", reason="script_invalid")
     if command.command_type is CommandType.BAT:

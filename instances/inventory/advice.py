@@ -31,6 +31,8 @@ ADVICE: dict[str, str] = {
     "connection_lost": "The connection broke off. Check the network between the console and the instance.",
     "cwd_missing": "Check the directory on the machine, and that the user who signs in, or the one to run as, may "
     "enter it.",
+    "interpreter_missing": "Install the interpreter on the machine, or name one it has; of another user it must be in "
+    "that user's PATH.",
     "run_as_user_missing": "There is no such user on the machine: check the name.",
     "run_as_denied": "Give the user who signs in a rule in sudoers for this user, with NOPASSWD.",
     "sudo_missing": "Install sudo on the machine, or sign in as the user itself.",

@@ -240,11 +240,20 @@ class GroupForm(InventoryForm):
     credential = forms.ModelChoiceField(
         Credential.objects.all(), required=False, empty_label="None", label="Default credential"
     )
+    asks_first = forms.BooleanField(
+        required=False,
+        label="Ask before commands are sent",
+        help_text="Whoever sends one to an instance of the group types first to how many it goes.",
+    )
 
     def __init__(self, *args: Any, user: "User", group: Group | None = None, **kwargs: Any) -> None:
         if group is not None:
             default = getattr(group, "default_credential", None)
-            kwargs["initial"] = {"name": group.name, "credential": default and default.credential_id}
+            kwargs["initial"] = {
+                "name": group.name,
+                "credential": default and default.credential_id,
+                "asks_first": group.asks_first,
+            }
             kwargs["auto_id"] = f"id_{group.pk}_%s"
         super().__init__(*args, **kwargs)
         self.user, self.group = user, group

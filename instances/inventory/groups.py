@@ -27,11 +27,14 @@ def manageable(user: "User") -> QuerySet[Group]:
     return counted.select_related("default_credential__credential").order_by("name")
 
 
-def add_group(actor: "User", *, name: str, credential: Credential | None = None) -> Group:
-    """Add a group. Raises: NotAllowed, NameInvalid, NameTaken."""
+def add_group(actor: "User", *, name: str, credential: Credential | None = None, asks_first: bool = False) -> Group:
+    """Add a group; with ``asks_first`` a number is typed before commands go to it.
+
+    Raises: NotAllowed, NameInvalid, NameTaken.
+    """
     rules.require(actor, Action.MANAGE_GROUPS)
     with transaction.atomic():
-        group = Group(name=_name(name))
+        group = Group(name=_name(name), asks_first=asks_first)
         _save(group)
         if credential is not None:
             _set_default(actor, group, credential)
@@ -39,14 +42,22 @@ def add_group(actor: "User", *, name: str, credential: Credential | None = None)
     return group
 
 
-def change_group(actor: "User", *, group: Group, name: str, credential: Credential | None) -> Group:
-    """Rename a group and choose its default credential. Raises: NotAllowed, NameInvalid, NameTaken."""
+def change_group(
+    actor: "User", *, group: Group, name: str, credential: Credential | None, asks_first: bool | None = None
+) -> Group:
+    """Rename a group, choose its default credential, and whether it asks first (None: as before).
+
+    Raises: NotAllowed, NameInvalid, NameTaken.
+    """
     rules.require(actor, Action.MANAGE_GROUPS, group)
     with transaction.atomic():
         before, group.name = group.name, _name(name)
+        asked = group.asks_first
+        group.asks_first = asked if asks_first is None else asks_first
         _save(group)
         _set_default(actor, group, credential)
-        record(actor, "change_group", group.name, id=group.pk, former_name=before)
+        asks = {} if asked == group.asks_first else {"asks_first": group.asks_first}
+        record(actor, "change_group", group.name, id=group.pk, former_name=before, **asks)
     return group
 
 

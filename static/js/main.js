@@ -6,6 +6,7 @@ import {startPanel} from "./panel.js";
 import {startResults} from "./results.js";
 import {startRun} from "./run.js";
 import {startSchedules} from "./schedules.js";
+import {startRunRows} from "./run-rows.js";
 import {startSelection} from "./selection.js";
 import {startSend} from "./send.js";
 import {startShell} from "./shell.js";
@@ -22,6 +23,7 @@ startRun();
 startResults();
 startMatrix();
 startSchedules();
+startRunRows();
 startKeys();
 startTicks();
 // What this page can do now; a robot that is quicker than the scripts waits for it.

@@ -189,6 +189,6 @@ export function startRun() {
   });
   document.addEventListener("click", (event) => {
     const row = event.target.closest("#run-rows tr[data-i]");
-    if (row && !event.target.closest("a, button")) find("a", row).click();
+    if (row && !event.target.closest("a, button, input")) find("a", row).click();
   });
 }

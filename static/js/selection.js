@@ -12,7 +12,8 @@ export function selected() {
   // A list's data-query: "q=env%3Aprod&group=3".
   const list = new URLSearchParams(selection.query);
   const [query, group] = [list.get("q") ?? "", list.get("group") ?? ""];
-  return {query, group, by_query: "1", except_ids: selection.except.join(",")};
+  // All that there is, only because "Select all" was pressed over a list without a filter.
+  return {query, group, by_query: "1", everything: "1", except_ids: selection.except.join(",")};
 }
 
 export function count() {

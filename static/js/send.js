@@ -1,11 +1,12 @@
 // The Send Command dialog: opened over the list, filled from the selection, a row, an address or a former run.
-import {find, instances, isPlainClick, onAct, onContent, tabStore} from "./dom.js";
+import {chosen, isChoosing, setWay, showWays, startChoose, way} from "./choose.js";
+import {find, findAll, instances, isPlainClick, onAct, onContent, tabStore} from "./dom.js";
 import {showFamilies, useForWindows, useWindowsText, windowsTypeChanged} from "./families.js";
 import {keepScriptName, nameScript, startScriptFile} from "./script-file.js";
 import {forgetSecrets, startParameters, useParameters} from "./parameters.js";
 import {count, selected} from "./selection.js";
 
-const TARGET_FIELDS = ["ids", "query", "group", "by_query", "except_ids", "address", "expected_count"];
+const TARGET_FIELDS = ["ids", "query", "group", "by_query", "except_ids", "everything", "address", "expected_count"];
 // The secret variables are none of them: a draft is kept in the tab.
 const OPTION_FIELDS = ["run_as", "environment", "arguments", "script_name", "interpreter", "working_directory", "timeout_s", "max_concurrency", "max_errors", "stop_at_cap",
   "ignore_unreachable", "first", "ask_unless_ok", "batch_size", "batch_pause_s", "ask_between", "connect_attempts", "connect_delay_s"];
@@ -31,10 +32,12 @@ export function startSend() {
   onContent(prepare);
   startScriptFile(useScript);
   startParameters();
+  startChoose(form, choiceChanged);
   onAct("send", (element, event) => openInstead(event, () => open(selected())));
   onAct("send-one", (element, event) => openInstead(event, () => open({ids: element.dataset.instance})));
   onAct("send-address", (element, event) => openInstead(event, () => open({address: ""}, {focus: "address"})));
   onAct("send-link", (link, event) => openInstead(event, () => openLink(link)));
+  onAct("send-rows", (button, event) => openInstead(event, () => openRows(button.form)));
   onAct("send-close", () => dialog()?.close());
   document.addEventListener("input", ({target}) => {
     if (target.form !== form()) return;
@@ -79,7 +82,7 @@ function open(targets, {focus = "editor"} = {}) {
 
 function setTargets(targets) {
   for (const name of TARGET_FIELDS) form().elements[name].value = targets[name] ?? "";
-  find("[data-send-address]").hidden = targets.address === undefined;
+  setWay(form(), targets);
   // Until the server has said it, what was selected is what the button says.
   showPrompt();
   nameButton(targets.ids ? targets.ids.split(",").length : targets.by_query ? count() : 0);
@@ -92,8 +95,9 @@ function setTargets(targets) {
 /** Let the server say what the form's targets come to: names, number, and who is skipped by this command type. */
 function askTargets() {
   const {elements} = form();
-  if (!elements.ids.value && !elements.by_query.value) return;
-  const values = Object.fromEntries([...TARGET_FIELDS, "command_type"].map((name) => [name, elements[name].value]));
+  if (!isChoosing(form())) return;
+  const own = Object.fromEntries([...TARGET_FIELDS, "command_type"].map((name) => [name, elements[name].value]));
+  const values = {...own, ...chosen(form())};
   const query = new URLSearchParams(values);
   const address = form().dataset.targets;
   const to = {source: find("#send-targets"), target: "#send-targets", swap: "innerHTML"};
@@ -103,6 +107,14 @@ function askTargets() {
 
 // Whether the form was filled from a saved command.
 const madeFrom = () => find("[data-made-from]", form());
+
+/** Another choice was made: what was shown of the former one is not what it comes to. */
+function choiceChanged() {
+  if (isChoosing(form())) return askTargets();
+  find("#send-targets").replaceChildren();
+  showPrompt();
+  nameButton();
+}
 
 function typeChanged() {
   editor?.setLanguage(form().elements.command_type.value);
@@ -116,6 +128,14 @@ async function openLink(link) {
   isSent = false;
 }
 
+// Rows that were ticked in a run: the form's own page has them; more than an address could carry are posted.
+async function openRows(ticked) {
+  open({});
+  const values = Object.fromEntries(new FormData(ticked));
+  await htmx.ajax("POST", ticked.action, {source: ticked, target: "#send-form", select: "#send-form", swap: "outerHTML", values});
+  isSent = false;
+}
+
 // ------------------------------------------------------------------ the form in the page
 
 function prepare(event) {
@@ -125,6 +145,7 @@ function prepare(event) {
     return;
   }
   if (!textarea.hidden) enhance(textarea, event);
+  showWays(form());
   const {count: shown, posix, windows} = find("[data-count]", find("#send-targets"))?.dataset ?? {};
   showPrompt();
   if (shown === undefined) return;
@@ -170,7 +191,7 @@ function showPrompt() {
   const lacking = Number(find("[data-lacking]", find("#send-targets"))?.dataset.lacking ?? 0);
   const prompt = find("[data-send-prompt]", form());
   const isWrong = Boolean(find(".field__error", prompt));
-  prompt.hidden = !lacking && find("[data-send-address]").hidden && !isWrong;
+  prompt.hidden = !lacking && way(form()) !== "address" && !isWrong;
 }
 
 function nameButton(number = 0) {
@@ -217,8 +238,7 @@ function beforeSending(event) {
 }
 
 function setBusy(isBusy) {
-  const button = find("[data-send-run]");
-  if (button) button.disabled = isBusy;
+  for (const button of findAll("[data-send-run]")) button.disabled = isBusy;
 }
 
 // The command and its targets stay in the form: change a word and run it again.
@@ -228,6 +248,9 @@ function sent() {
   // What was kept is another version than the one the form names.
   if (madeFrom() && form().elements.keep.value) forgetSaved();
   form().elements.prompt_password.value = "";
+  // What is sent once more is confirmed once more.
+  const confirmed = find("[name=confirmed_count]", form());
+  if (confirmed) confirmed.value = "";
   const secrets = form().elements.secret_environment;
   secrets.value = secrets.defaultValue = "";
   forgetSecrets();

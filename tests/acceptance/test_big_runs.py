@@ -60,6 +60,7 @@ def send_to_all(page, command, at_a_time):
     page.keyboard.type(command)
     page.get_by_text("Options").click()
     page.get_by_label("At a time").fill(str(at_a_time))
+    page.get_by_label(re.compile("^This goes to 5,000 instances")).fill(str(COUNT))
     clicked = time.monotonic()
     run(page)
     expect(page.locator("#run-summary")).to_be_visible(timeout=30_000)

@@ -41,6 +41,8 @@ stop-run              GET   sign-in    sign-in  405       405        405     405
 stop-run              POST  sign-in    sign-in  404       404        >!      403     >!        >!     run
 answer-run            GET   sign-in    sign-in  405       405        405     405     405       405
 answer-run            POST  sign-in    sign-in  404       404        >!      403     >!        >!     run
+send-again            GET   sign-in    sign-in  405       405        405     405     405       405
+send-again            POST  sign-in    sign-in  403       404        200     403     200       200
 recheck-run           GET   sign-in    sign-in  405       405        405     405     405       405
 recheck-run           POST  sign-in    sign-in  404       404        >!      403     >!        >!     run
 download              GET   sign-in    sign-in  404       404        200     200     200       200

@@ -27,6 +27,7 @@ def send(count=1, *, actor=None, command="true", instances=None, **options) -> R
         command=command,
         request_key=f"key-{next(_keys)}",
         options=services.Options(**options),
+        confirmed_count=len(instances),
     )
 
 

@@ -74,6 +74,7 @@ class Visitor:
             command=command,
             ids=",".join(map(str, ids)),
             request_key=f"visitor-{next(_keys)}",
+            confirmed_count=str(len(ids)),
             **({"command_type": "shell", "max_concurrency": 1000} | options),
         )
         assert answer.status == 302, answer

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import uvloop
 from django.core.exceptions import ValidationError
@@ -22,6 +22,8 @@ from console.members.models import User
 from console.members.services import shell_actor
 from console.notifications.services import usable
 from console.runs import queue, services
+from console.runs.choice import Choice, chosen
+from console.runs.confirmation import confirmation_for
 from console.runs.models import CommandType, NotifyWhen, Run
 from console.runs.prompts import Prompt, Prompts
 from console.runs.rate import Rollout
@@ -30,10 +32,9 @@ from console.runs.terminal_follow import Follower, LeftRunning
 from console.runs.terminal_view import INTERRUPTED, TerminalView
 from console.supervisor import fail
 from console.worker.worker import Worker
-from instances.access.rules import Action, NotAllowed, scope
+from instances.access.rules import Action, NotAllowed, scope, visible_groups
 from instances.credentials.models import Credential
 from instances.credentials.services import without_credential
-from instances.inventory import query
 from instances.inventory.errors import InventoryError
 from instances.inventory.models import Instance
 from instances.inventory.services import adhoc_instance
@@ -71,6 +72,12 @@ class Command(BaseCommand):
             "--credential", metavar="NAME", help="What a user@host not in the list is signed in to with."
         )
         parser.add_argument("--filter", metavar="Q", help="All instances that match a filter, such as env:prod.")
+        parser.add_argument("--group", metavar="NAME", help="All instances of a group.")
+        parser.add_argument("--names", metavar="NAMES", help="Names, addresses and ranges: web[01-12,20] !web03.")
+        parser.add_argument("--failed-in", metavar="N", help="The instances on which run N failed.")
+        parser.add_argument("--all", action="store_true", help="Every instance you may see.")
+        parser.add_argument("--yes-to", metavar="N", type=int, help="Confirm that it goes to N instances.")
+        parser.add_argument("--dry-run", action="store_true", help="Try what it needs on each instance; run nothing.")
         parser.add_argument(
             "--type", choices=CommandType.values, help="Of the command; shell, if not given, or that of the saved one."
         )
@@ -123,7 +130,8 @@ class Command(BaseCommand):
 
 
 def _send(actor: User, options: dict[str, Any], prompts: Prompts, arguments: tuple[str, ...]) -> Run:
-    instances = _instances(actor, options["on"], options["filter"], options["credential"])
+    choices = _choices(actor, options)
+    instances = _instances(actor, options["on"], choices, options["credential"])
     version = None if options["saved"] is None else saved_version(actor, options["saved"])
     command_type = options["type"] or (version.command_type if version else DEFAULTS.command_type)
     if version is None and options["param"]:
@@ -131,6 +139,11 @@ def _send(actor: User, options: dict[str, Any], prompts: Prompts, arguments: tup
     return services.send_command(
         actor,
         instances=instances,
+        confirmed_count=_confirmed(instances, options),
+        # Of several together there is no saying in words; the list is kept either way.
+        origin=services.Origin(
+            choice=choices[0].as_json() if len(choices) == 1 and not options["on"] else {}, saved_version=version
+        ),
         prompt=_prompt(instances),
         # Where no worker lives this command becomes one.
         prompt_keys=None if queue.a_worker_is_alive() else {prompts.worker_id: prompts.public_key},
@@ -153,8 +166,8 @@ def _send(actor: User, options: dict[str, Any], prompts: Prompts, arguments: tup
             notify_to=_destinations(options["notify"]),
             notify_when=options["notify_when"],
             parameters=parameter_values(version, options["param"]) if version else {},
+            is_dry_run=options["dry_run"],
         ),
-        origin=services.Origin(saved_version=version),
         os_user=os_user(),
     )
 
@@ -218,15 +231,47 @@ def _secret(name: str) -> str:
     return getpass.getpass(f"{name}: ")
 
 
-def _instances(actor: User, names: list[str], wanted: str | None, credential_name: str | None) -> list[Instance]:
+def _choices(actor: User, options: dict[str, Any]) -> list[Choice]:
+    """Return what the options choose besides ``--on``; an empty filter is none of everything."""
+    choices = []
+    if options["filter"] is not None:
+        choices.append(Choice(by_query=True, query=options["filter"]))
+    if options["group"] is not None:
+        group = visible_groups(actor).filter(name__iexact=options["group"]).first()
+        if group is None:
+            fail(f"There is no group {options['group']}.")
+        choices.append(Choice(by_query=True, group=str(group.pk)))
+    if options["names"] is not None:
+        choices.append(Choice(names=options["names"] or " "))
+    if options["failed_in"] is not None:
+        choices.append(Choice(run=options["failed_in"] or " ", which="failed"))
+    if options["all"]:
+        choices.append(Choice(by_query=True, everything=True))
+    return choices
+
+
+def _confirmed(instances: list[Instance], options: dict[str, Any]) -> int | None:
+    """Return the number that was typed, with ``--yes-to`` or on the terminal; elsewhere nobody is asked."""
+    asked = None if options["dry_run"] else confirmation_for(instances)
+    if asked is None or options["yes_to"] is not None or not sys.stdin.isatty():
+        return cast("int | None", options["yes_to"])
+    _say(asked.sentence)
+    try:
+        typed = input("Type their number to confirm: ").strip()
+    except (EOFError, KeyboardInterrupt):
+        fail("Nothing was sent.")
+    return int(typed) if typed.isascii() and typed.isdigit() else None
+
+
+def _instances(actor: User, names: list[str], choices: list[Choice], credential_name: str | None) -> list[Instance]:
     credential = None if credential_name is None else _credential(credential_name)
     found = [_instance(actor, name, credential) for name in names]
     if credential is not None and not any(instance.is_adhoc and not instance.is_local for instance in found):
         fail("--credential is for a user@host that is not in the list.")
-    if wanted is not None:
-        found += query.matching(actor, wanted).select_related("group").order_by("name")
+    for choice in choices:
+        found += chosen(actor, choice)
     if not found:
-        fail("No instance was named: use --on NAME, or a --filter that matches one.")
+        fail("No instance was named: use --on NAME, --names, or a --filter that matches one.")
     return list({instance.pk: instance for instance in found}.values())
 
 

@@ -31,7 +31,7 @@ def test_a_filter_for_a_name_finds_only_names_one_may_see(client, shared):
 def test_sending_again_starts_from_the_instances_one_may_see(client, shared):
     run, (theirs, _) = shared
     page = client.get(reverse("send"), {"again": run.pk, "which": "all"})
-    assert page.context["form"].initial["ids"] == str(theirs.pk)
+    assert page.context["targets"].names == (theirs.name,)
     assert "canary" not in page.content.decode()
 
 

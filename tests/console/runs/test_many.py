@@ -63,6 +63,8 @@ def seconds_of(call, *arguments, **options):
 def all_of_them(**changes):
     return {
         "by_query": "1",
+        "everything": "1",
+        "confirmed_count": COUNT,
         "query": "",
         "group": "",
         "expected_count": COUNT,
@@ -117,7 +119,7 @@ def test_a_group_of_the_address_is_what_is_sent_to(client, kept):
     wanted = "" if kept else west.pk
     count = COUNT if kept else COUNT // 4
     assert f'data-count="{count}"' in client.get("/send/targets/", all_of_them(group=wanted)).content.decode()
-    client.post("/send/", all_of_them(group=wanted, expected_count=count))
+    client.post("/send/", all_of_them(group=wanted, expected_count=count, confirmed_count=count))
     assert Run.objects.get().target_count == count
 
 

@@ -117,7 +117,7 @@ def test_sending_again_asks_for_the_secrets_again(operator):
     assert SECRET not in text
     fields = dict(re.findall(r'<input[^>]* name="(\w+)"[^>]* value="([^"]*)"', text))
     fields |= dict(re.findall(r'<textarea[^>]* name="(\w+)"[^>]*>\n(.*?)</textarea>', text, re.DOTALL))
-    fields = {name: unescape(value) for name, value in fields.items()} | {"command_type": "shell"}
+    fields = {name: unescape(value) for name, value in fields.items()} | {"command_type": "shell", "choose": "run"}
     assert fields["secret_environment"] == "TOKEN=\n"
     refused = operator.post(reverse("send"), fields)
     assert "Enter a value for TOKEN" in refused.content.decode()
