@@ -7,6 +7,7 @@ from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from instances.access import rules
 from instances.access.rules import NotAllowed
 
 logger = logging.getLogger(__name__)
@@ -59,3 +60,17 @@ class RefusalsMiddleware:
             answer["Retry-After"] = "5"
             return answer
         return None
+
+
+class GrantsMiddleware:
+    """Reads once what the visitor may do, for a page that only shows; a body that is streamed asks anew."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Return the response."""
+        if request.method not in {"GET", "HEAD"}:
+            return self._get_response(request)
+        with rules.remembered():
+            return self._get_response(request)

@@ -1,5 +1,6 @@
 """Gathers the app's models for Django; each belongs to the package that owns it."""
 
+from console.history.models import SavedFilter
 from console.members.models import SignInLink, User
 from console.notifications.models import Destination, Notice
 from console.runs.models import Invocation, Output, PromptedPassword, Run, RunSecrets, WorkerLease
@@ -19,6 +20,7 @@ __all__ = [
     "RunSecrets",
     "SavedCommand",
     "SavedCommandVersion",
+    "SavedFilter",
     "Schedule",
     "SignInLink",
     "Transfer",

@@ -6,6 +6,7 @@ from console.views import health
 
 urlpatterns = [
     path("health/", health, name="health"),
+    path("", include("console.history.urls")),
     path("", include("console.runs.urls")),
     path("", include("console.reports.urls")),
     path("", include("console.results.urls")),

@@ -9,6 +9,7 @@ from django import forms
 from django.core.paginator import Page, Paginator
 from django.db.models import Count, F, IntegerField, Max, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
+from django.http import QueryDict
 
 from console.members.models import User
 from console.runs.models import Run
@@ -38,6 +39,13 @@ class LibraryForm(forms.Form):
     type = forms.ChoiceField(required=False, choices=TYPES)
     whose = forms.ChoiceField(required=False, choices=WHOSE)
     archived = forms.BooleanField(required=False)
+
+
+def query_of(params: QueryDict) -> str:
+    """Return the filters of an address as a query string without the page, for the pager's links."""
+    kept = params.copy()
+    kept.pop("page", None)
+    return kept.urlencode()
 
 
 @dataclass(frozen=True, slots=True)

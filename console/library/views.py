@@ -10,8 +10,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from console.library import comparison
 from console.library.forms import SavedCommandForm, copied, details_of, initial_of, of_run
-from console.library.listing import RUNS_SHOWN, LibraryForm, library, runs_of
-from console.runs.history import narrow, query_of
+from console.library.listing import RUNS_SHOWN, LibraryForm, library, query_of, runs_of
+from console.runs.history import narrow
 from console.runs.services import visible_runs
 from console.saved_commands import services
 from console.saved_commands.content import OPTIONS, Content, Details, SavedCommandError

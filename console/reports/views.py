@@ -11,6 +11,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
+from console.history.filters import filtered
+from console.history.forms import HistoryForm
 from console.reports import archive, compare_view, figures, history_export, record, retention
 from console.runs import history, services
 from console.runs.models import Run
@@ -60,7 +62,7 @@ def history_json(request: SignedInRequest) -> HttpResponseBase:
 
 def _found(request: SignedInRequest) -> QuerySet[Run]:
     """Return what the filters of the history find, as its page does."""
-    return history.filtered(request.user, history.HistoryForm(request.GET))
+    return filtered(request.user, HistoryForm(request.GET))
 
 
 def _export(

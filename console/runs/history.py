@@ -1,15 +1,13 @@
-"""Owns looking back: the filters of the history, and sending a former run again."""
+"""Owns looking back at runs: their states, what one may see of their counts, and sending one again."""
 
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from django import forms
-from django.db.models import Count, Q, QuerySet
-from django.http import QueryDict
+from django.db.models import Count
 
 from console.members.models import User
-from console.runs import parameters, services
+from console.runs import parameters
 from console.runs.models import Invocation, Run
 from console.runs.status import RunStatus
 from console.runs.variables import write_arguments, write_variables
@@ -28,42 +26,6 @@ STATES = (
 IN_PROGRESS = (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.STOPPING, RunStatus.WAITING, RunStatus.PAUSED)
 
 
-class HistoryForm(forms.Form):
-    """The filters above the history; all of them optional."""
-
-    text = forms.CharField(required=False, max_length=200, label="Command contains")
-    state = forms.ChoiceField(required=False, choices=STATES)
-    user = forms.CharField(required=False, max_length=150)
-    instance = forms.CharField(required=False, max_length=80)
-    since = forms.DateField(required=False, widget=forms.DateInput(attrs={"type": "date"}))
-    until = forms.DateField(required=False, widget=forms.DateInput(attrs={"type": "date"}))
-
-
-def filtered(user: User, form: HistoryForm) -> QuerySet[Run]:
-    """Return the runs a user may see that fit the form's filters, newest first.
-
-    A filter that cannot be read is left out (the form shows why). Names of instances are looked for only among those
-    the user may see.
-    """
-    form.is_valid()
-    data = form.cleaned_data
-    conditions = Q()
-    if text := data.get("text"):
-        conditions &= Q(command__icontains=text)
-    if state := data.get("state"):
-        conditions &= Q(status__in=IN_PROGRESS) if state == "in_progress" else Q(status=state)
-    if sender := data.get("user"):
-        conditions &= Q(actor_name__iexact=sender)
-    if since := data.get("since"):
-        conditions &= Q(created_at__date__gte=since)
-    if until := data.get("until"):
-        conditions &= Q(created_at__date__lte=until)
-    if instance := data.get("instance"):
-        seen = Invocation.objects.filter(rules.scope(user, rules.Action.VIEW, field="instance__group"))
-        conditions &= Q(pk__in=seen.filter(instance_name__icontains=instance).values("run_id"))
-    return services.visible_runs(user).filter(conditions).order_by("-pk")
-
-
 def narrow(user: User, runs: Iterable[Run]) -> None:
     """Make the counts of these runs those of the invocations a user may see; nothing is saved."""
     scope = rules.scope(user, rules.Action.VIEW, field="instance__group")
@@ -75,13 +37,6 @@ def narrow(user: User, runs: Iterable[Run]) -> None:
         counts[run_id][status] = number
     for run in runs:
         run.counts, run.target_count = counts[run.pk], sum(counts[run.pk].values())
-
-
-def query_of(params: QueryDict) -> str:
-    """Return the filters as a query string without the page, for the pager's links."""
-    kept = params.copy()
-    kept.pop("page", None)
-    return kept.urlencode()
 
 
 def as_initial(run: Run) -> dict[str, Any]:

@@ -243,7 +243,15 @@ class Invocation(models.Model):
         indexes = (
             models.Index(fields=("run", "status")),
             models.Index(fields=("run", "revision")),
-            models.Index(fields=("instance", "-id")),
+            # Newest first on one instance; with the run, so that many instances lead to theirs from the index alone.
+            models.Index(fields=("instance", "-run"), name="runs_of_an_instance"),
+            # What people look for in the history: few rows each, and none of what went well.
+            models.Index(fields=("reason", "-run"), name="invocations_by_reason", condition=~Q(reason="")),
+            models.Index(
+                fields=("exit_status", "-run"),
+                name="invocations_by_exit_status",
+                condition=Q(exit_status__isnull=False) & ~Q(exit_status=0),
+            ),
             # What workers look for; partial, so that a long history costs them nothing.
             models.Index(fields=("run", "ordinal"), name="queued_invocations", condition=Q(status=Status.QUEUED)),
             models.Index(fields=("instance",), name="recheck_invocations", condition=~Q(recheck="")),

@@ -43,12 +43,10 @@ def read(invocation_id: int, *, after: int = 0, limit_bytes: int = READ_BYTES) -
 
 
 def _rows_from(invocation_id: int, after: int) -> Iterator[Piece]:
-    before = (
-        Output.objects.filter(invocation_id=invocation_id, offset__lt=after)
-        .order_by("-offset")
-        .values_list("offset", "kind", "data")
-        .first()
-    )
+    before = None
+    if after:
+        earlier = Output.objects.filter(invocation_id=invocation_id, offset__lt=after).order_by("-offset")
+        before = earlier.values_list("offset", "kind", "data").first()
     if before is not None and (piece := _piece(*before)).end > after:
         yield piece
     rows = Output.objects.filter(invocation_id=invocation_id, offset__gte=after).order_by("offset")

@@ -493,7 +493,8 @@ def visible_runs(user: User) -> QuerySet[Run]:
     scope = rules.scope(user, Action.VIEW, field="instance__group")
     if not scope:
         return Run.objects.all()
-    return Run.objects.filter(pk__in=Invocation.objects.filter(scope).values("run_id"))
+    # Run by run: as a list it would be read through for every run that is opened.
+    return Run.objects.filter(Exists(Invocation.objects.filter(scope, run=OuterRef("pk"))))
 
 
 def sendable_versions(user: User) -> QuerySet[SavedCommandVersion]:

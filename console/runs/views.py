@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
-from django.core.paginator import Paginator
 from django.db import transaction
 from django.db.models import F, Q
 from django.http import HttpResponse, HttpResponseBase, QueryDict, StreamingHttpResponse
@@ -30,12 +29,9 @@ from console.saved_commands.models import SavedCommandVersion
 from console.streaming import streamed
 from instances.access import rules
 from instances.access.requests import SignedInRequest
-from instances.inventory.details import details_of
 from instances.inventory.errors import InventoryError
 from instances.inventory.listing import listing
-from instances.inventory.models import Instance
 
-HISTORY_ROWS = 50
 # Offered beside the field; any other program or path may be typed.
 INTERPRETERS = ("sh", "bash", "python3", "pwsh")
 
@@ -326,33 +322,6 @@ def _download_headers(invocation: Invocation, start: int, stop: int) -> dict[str
         "Content-Encoding": "identity",
         "Cache-Control": "no-store",
     }
-
-
-# ------------------------------------------------------------------ history
-
-
-@require_GET
-def runs(request: SignedInRequest) -> HttpResponse:
-    """Show the runs a user may see, newest first, filtered."""
-    form = history.HistoryForm(request.GET)
-    found = history.filtered(request.user, form)
-    page = Paginator(found, HISTORY_ROWS).get_page(request.GET.get("page"))
-    history.narrow(request.user, page.object_list)
-    context = {"runs": page, "form": form, "query": history.query_of(request.GET)}
-    return render(request, "runs/list.html", context | {"retention_days": settings.ENV.retention_days})
-
-
-@require_GET
-def instance_commands(request: SignedInRequest, instance_id: int) -> HttpResponse:
-    """Show the history of one instance: its Remote Commands tab."""
-    instance = get_object_or_404(Instance.objects.filter(rules.scope(request.user, rules.Action.VIEW)), pk=instance_id)
-    rows = Invocation.objects.filter(instance=instance).select_related("run").order_by("-pk")
-    page = Paginator(rows, HISTORY_ROWS).get_page(request.GET.get("page"))
-    context: dict[str, Any] = {"instance": instance, "invocations": page}
-    if request.htmx:
-        return render(request, "instances/_commands.html", context)
-    context |= {"details": details_of(instance, request.user), "tab": "commands"}
-    return render(request, "instances/details.html", context)
 
 
 def _number(text: str | None, default: int | None) -> Any:

@@ -1,5 +1,8 @@
 """Owns the one answer to "may this user do that?"; every service asks here first."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -107,4 +110,26 @@ def visible_groups(user: "User") -> QuerySet[Group]:
 def _grants(user: "User") -> list[tuple[str, int | None]]:
     if not user.is_active or user.pk is None:
         return []
-    return list(Grant.objects.filter(user_id=user.pk).values_list("role", "group_id"))
+    memory = _memory.get()
+    if memory is not None and user.pk in memory:
+        return memory[user.pk]
+    grants: list[tuple[str, int | None]] = list(Grant.objects.filter(user_id=user.pk).values_list("role", "group_id"))
+    if memory is not None:
+        memory[user.pk] = grants
+    return grants
+
+
+_memory: ContextVar[dict[int, list[tuple[str, int | None]]] | None] = ContextVar("grants", default=None)
+
+
+@contextmanager
+def remembered() -> Iterator[None]:
+    """Ask the database once for what somebody may do, while one page is made; a page asks a dozen times.
+
+    Not for anything that lasts or that changes grants: what is taken away must be gone within seconds.
+    """
+    token = _memory.set({})
+    try:
+        yield
+    finally:
+        _memory.reset(token)

@@ -83,6 +83,10 @@ run-search            GET   sign-in    sign-in  404       404        200     200
 run-search            POST  sign-in    sign-in  405       405        405     405     405       405
 run-lines             GET   sign-in    sign-in  404       404        200     200     200       200
 run-lines             POST  sign-in    sign-in  405       405        405     405     405       405
+save-filter           GET   sign-in    sign-in  405       405        405     405     405       405
+save-filter           POST  sign-in    sign-in  403       >!         >!      >!      >!        >!     runs
+delete-filter         GET   sign-in    sign-in  405       405        405     405     405       405
+delete-filter         POST  sign-in    sign-in  404       404        404     404     404       404
 instance-commands     GET   sign-in    sign-in  404       404        200     200     200       200
 instance-commands     POST  sign-in    sign-in  405       405        405     405     405       405
 
@@ -275,6 +279,7 @@ AUDIT = {
     "import-saved-commands": "saved_command.keep",
     "add-starter-commands": "saved_command.keep",
     "saved-parameters": "saved_command.declare",
+    "save-filter": "history.save_filter",
     "delete-saved-command": "saved_command.delete",
     "sign-out-everywhere": "sign_out_everywhere",
     "add-member": "add_member",

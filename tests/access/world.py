@@ -14,6 +14,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
+from console.history import services as filters
 from console.members import services as members
 from console.members.models import User
 from console.notifications import services as notifications
@@ -98,6 +99,7 @@ def build() -> World:
         "authority_id": authority.pk,
         "revoked_id": revoked.pk,
         "saved_id": saved.pk,
+        "filter_id": filters.save_filter(administrator, name=f"{SECRET}-filter", query="text=x").pk,
         "member_id": member.pk,
         "token": members.make_sign_in_link(member).strip("/").split("/")[-1],
     }
@@ -207,6 +209,7 @@ _FORMS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     },
     "restore-saved-command": lambda ids: {"version": 1},
     "import-saved-commands": lambda ids: _zip_form(),
+    "save-filter": lambda ids: {"name": "mine", "query": "state=failed"},
     "send-targets": lambda ids: {"ids": str(ids["instance_id"])},
     "sign-in": lambda ids: {"username": "nobody", "password": "wrong"},
     "account": lambda ids: {"old": "wrong", "password": "a long enough password", "again": "a long enough password"},
