@@ -71,7 +71,7 @@ def page_of(found: QuerySet[Run], params: QueryDict) -> RunPage:
     By number, not by page number: a page far back costs no more than the first, and runs sent meanwhile shift nothing.
     Side effects: two queries.
     """
-    before, after = _number(params.get("before")), _number(params.get("after"))
+    before, after = number(params.get("before")), number(params.get("after"))
     if before is None and after is not None:
         rows = list(found.filter(pk__gt=after).order_by("pk")[: PAGE_ROWS + 1])
         # After nothing is the oldest page.
@@ -85,5 +85,6 @@ def page_of(found: QuerySet[Run], params: QueryDict) -> RunPage:
     return RunPage(rows, query_of(params), has_newer, has_older, total)
 
 
-def _number(text: str | None) -> int | None:
+def number(text: str | None) -> int | None:
+    """Return a place in the history from an address; None for anything else."""
     return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 19 else None

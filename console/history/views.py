@@ -13,6 +13,7 @@ from console.history import services
 from console.history.filters import filtered
 from console.history.forms import HistoryForm, chips
 from console.history.pages import PAGE_ROWS, page_of
+from console.history.search import WORDS_CHARACTERS, find
 from console.runs import history
 from console.runs.models import Invocation
 from instances.access import rules
@@ -48,6 +49,14 @@ def _list(request: SignedInRequest, params: QueryDict, *, status: int = 200, **m
         **more,
     }
     return render(request, "runs/list.html", context, status=status)
+
+
+@require_GET
+def search(request: SignedInRequest) -> HttpResponse:
+    """Show which commands and outputs hold the words ``q``."""
+    words = request.GET.get("q", "").strip()[:WORDS_CHARACTERS]
+    found = find(request.user, words, before=request.GET.get("before"))
+    return render(request, "history/search.html", {"words": words, "found": found})
 
 
 @require_POST

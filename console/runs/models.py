@@ -110,6 +110,8 @@ class Run(models.Model):
     target_count = models.PositiveIntegerField(default=0)
     error_count = models.PositiveIntegerField(default=0)
     revision = models.PositiveBigIntegerField(default=0)
+    # When its command and outputs were read into the index of words; null while that is still to be done.
+    indexed_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ("-pk",)
@@ -122,6 +124,9 @@ class Run(models.Model):
             ),
             # Earlier runs of the same command.
             models.Index(fields=("command_sha256", "-id")),
+            models.Index(
+                fields=("id",), name="runs_to_index", condition=Q(finished_at__isnull=False, indexed_at__isnull=True)
+            ),
         )
 
     @property

@@ -19,9 +19,10 @@ from django.utils import timezone
 
 from console import bus
 from console.members.models import User
-from console.runs import keeping, queue
+from console.runs import keeping, queue, word_index
 from console.runs.models import STORED_OUTPUT, Invocation, Output, OutputKind, Run
 from console.runs.status import ENDED_RUN, RunStatus
+from console.runs.word_index import Words
 from instances.audit.services import record
 
 # What one transaction removes at most: 4 MiB of output take 10 to 35 ms, 20,000 short rows as long.
@@ -188,6 +189,7 @@ def _remove_run(run_id: int, removed: Removed) -> bool:
     removed.rows += Invocation.objects.filter(pk__in=list(last)).delete()[0]
     if run.invocations.exists():
         return True
+    word_index.remove(Words.OF_COMMANDS, [run.pk])
     removed.rows += run.delete()[0]
     removed.runs += 1
     return False
@@ -227,6 +229,7 @@ def _remove_stored(run: Run, removed: Removed) -> int:
     sizes, cut = _batch(ids)
     whole = [pk for pk in ids if cut is None or pk > cut[0]]
     removed.rows += Output.objects.filter(invocation_id__in=whole).delete()[0]
+    word_index.remove(Words.OF_OUTPUTS, whole if cut is None else [*whole, cut[0]])
     marked: dict[str, object] = {
         "output_removed_at": Coalesce("output_removed_at", Value(timezone.now())),
         "revision": queue.next_revision(run),

@@ -17,7 +17,7 @@ from console.runs.journal import Journal
 from console.runs.prompts import Prompts
 from console.runs.status import Status
 from console.schedules import ticker
-from console.worker import aftercare, checks, preparation, upkeep
+from console.worker import aftercare, checks, preparation, reading, upkeep
 from console.worker.deliveries import Deliveries
 from console.worker.learnt import Learnt
 from console.worker.notices import Notices
@@ -99,6 +99,7 @@ class Worker:
         if self._run_id is None:
             yield upkeep.prune_daily(self._database)
             yield ticker.tick_until(self._draining, self._in_database)
+            yield reading.read_for_ever(self._database)
 
     def drain(self) -> None:
         """Claim no more; what runs gets ``DRAIN_S`` to end, then it is stopped, verified."""

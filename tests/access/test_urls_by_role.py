@@ -83,6 +83,8 @@ run-search            GET   sign-in    sign-in  404       404        200     200
 run-search            POST  sign-in    sign-in  405       405        405     405     405       405
 run-lines             GET   sign-in    sign-in  404       404        200     200     200       200
 run-lines             POST  sign-in    sign-in  405       405        405     405     405       405
+search-history        GET   sign-in    sign-in  200       200        200     200     200       200
+search-history        POST  sign-in    sign-in  405       405        405     405     405       405
 save-filter           GET   sign-in    sign-in  405       405        405     405     405       405
 save-filter           POST  sign-in    sign-in  403       >!         >!      >!      >!        >!     runs
 delete-filter         GET   sign-in    sign-in  405       405        405     405     405       405
