@@ -16,6 +16,8 @@ PAGES = [
     "/?q=nothing-matches",
     "/send/",
     "/runs/",
+    "/runs/?user=admin&tag=role%3Dweb",
+    "/runs/search/?q=echo",
     "/saved/",
     "/saved/new/",
     "/saved/import/",
