@@ -37,6 +37,7 @@ class KeepFields(forms.Form):
         required=False,
     )
     keep_name = forms.CharField(required=False, max_length=80)
+    user: User
 
     def clean(self) -> dict[str, Any]:
         """Ask for the name of a new command, and for what a new version is one of."""
@@ -49,9 +50,9 @@ class KeepFields(forms.Form):
 
     @property
     def made_from(self) -> SavedCommandVersion | None:
-        """The version the form was filled from, if the user may still use it."""
+        """The version the form was filled from, if the user may see it: a run is repeated from a private one too."""
         given = self["saved_version"].value()
-        found = self.fields["saved_version"].queryset  # type: ignore[attr-defined]
+        found = services.versions_visible_to(self.user)
         return found.filter(pk=given).first() if str(given or "").isdecimal() else None
 
 

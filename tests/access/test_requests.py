@@ -8,7 +8,7 @@ from django.contrib.auth.hashers import make_password
 from django.db import transaction
 from django.urls import reverse
 
-from console.runs import views
+from console.history import views
 from tests.access import world as worlds
 from tests.access.test_urls_by_role import EXPECTED
 from tests.access.world import SECRET
@@ -140,7 +140,7 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_answer_has_the_headers(kind, world, monkeypatch):
-    monkeypatch.setattr(views.history, "filtered", broken)
+    monkeypatch.setattr(views, "filtered", broken)
     client = worlds.client_of("operator", world)
     client.raise_request_exception = False
     status, ask = KINDS[kind]

@@ -367,10 +367,13 @@ def test_many_are_confirmed_by_their_number(local, settings, capfd, monkeypatch)
     assert "Type 2 to confirm. You typed 3." in capfd.readouterr().err
     assert not Run.objects.exists()
     assert status_of("true", "--all", "--yes-to", "2") == 0
-    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    keyboard, terminal = os.openpty()
+    monkeypatch.setattr(sys, "stdin", os.fdopen(terminal))
     for typed_number, status in (("1", 2), ("2", 0)):
         monkeypatch.setattr("builtins.input", lambda _, number=typed_number: number)
         assert status_of("true", "--all") == status
+    sys.stdin.close()
+    os.close(keyboard)
 
 
 def test_a_dry_run_says_what_is_missing_and_runs_nothing(local, tmp_path, capfd):

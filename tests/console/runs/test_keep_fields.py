@@ -58,7 +58,7 @@ def test_a_run_sent_again_comes_from_there_too_unless_it_is_somebody_elses_priva
     SavedCommand.objects.update(is_shared=False, owner=factories.UserFactory())
     page = client.get(address)
     assert page.context["form"].made_from is None
-    assert "saved_version" not in page.content.decode()
+    assert "disk" not in page.content.decode()
 
 
 def test_what_was_changed_and_only_run_is_called_changed(client, saved):

@@ -58,6 +58,11 @@ def submit(client, version, target=None, **fields):
     return client.post(reverse("send"), {**base, **VALUES, **fields})
 
 
+def same(run):
+    """What the form chose for a run that is sent again: fields that are no text."""
+    return {"command_type": "shell", "choose": "run", "former_run": str(run.pk), "which": "all"}
+
+
 def orders(run):
     claims = queue.claim(enlisted_worker(), slots=10, run_id=run.pk)
     return preparation.prepare(claims, Prompts())
@@ -182,7 +187,7 @@ def test_run_again_shows_the_saved_text_and_the_values_and_asks_for_the_secret(o
     assert "param_token" not in fields
     assert SECRET not in page
     assert 'name="param_dry" aria-describedby="id_param_dry_helptext" id="id_param_dry" checked' not in page
-    operator.post(reverse("send"), {**fields, **VALUES, "param_level": "high", "command_type": "shell"})
+    operator.post(reverse("send"), {**fields, **VALUES, **same(run), "param_level": "high"})
     again = Run.objects.first()
     assert (again.command, again.parameters, again.pk > run.pk) == (run.command, run.parameters, True)
 
@@ -193,8 +198,9 @@ def test_run_again_of_an_edited_text_sends_the_same_bytes(operator, version):
     assert run.command == 'other {{level}} "${PARAM_release}"'
     fields = fields_of(operator.get(reverse("send"), {"again": run.pk, "which": "all"}).content.decode())
     assert fields["command"] == 'other \\{{level}} "${PARAM_release}"'
-    operator.post(reverse("send"), {**fields, **VALUES, "command_type": "shell"})
-    assert Run.objects.first().command == run.command
+    operator.post(reverse("send"), {**fields, **VALUES, **same(run)})
+    again = Run.objects.first()
+    assert (again.command, again.pk > run.pk) == (run.command, True)
     version.saved.delete()
     run.refresh_from_db()
     fields = fields_of(operator.get(reverse("send"), {"again": run.pk, "which": "all"}).content.decode())
