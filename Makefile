@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check tools
+.PHONY: run test check format types structure weaknesses tools
 
 run: $(VENV)/.installed
 	$(BIN)/python manage.py serve --demo
@@ -27,14 +27,23 @@ test: $(VENV)/.installed-dev tools
 	node --test tests/js/
 	$(BIN)/python -m pytest -q -n 2 -m "not slow"
 	$(BIN)/python -m pytest -q -n 3 --dist loadfile -m "slow and not browser"
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m browser
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile -m browser
 
-check: $(VENV)/.installed-dev
+# Side by side with make -j: the types alone take as long as the rest.
+check: format types structure weaknesses
+
+format: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
 	$(BIN)/djlint --quiet --lint templates
+
+types: $(VENV)/.installed-dev
+	$(BIN)/mypy
+
+structure: $(VENV)/.installed-dev
+	$(BIN)/lint-imports
 	MUSTER_DATA=$$(mktemp -d) $(BIN)/python manage.py makemigrations --check --dry-run
 	cd static/vendor && sha256sum --quiet -c SHA256SUMS
+
+weaknesses: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.support.audit

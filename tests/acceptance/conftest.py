@@ -14,6 +14,9 @@ EXPECTED_CONSOLE = ("status of 422",)
 # What a browser logs while the console is down, which only tests marked ``outage`` bring about.
 OUTAGE_CONSOLE = ("WebSocket connection to", "htmx:ws:error", "net::ERR_CONNECTION_REFUSED")
 
+# Not how quick it is to be: two cores may be busy with other tests.
+expect.set_options(timeout=15_000)
+
 
 def pytest_collection_modifyitems(items):
     for item in items:
@@ -50,7 +53,7 @@ def watched(page: Page, also_expected: tuple[str, ...] = ()) -> Iterator[Page]:
         "document.addEventListener('securitypolicyviolation',"
         " e => console.error('CSP: ' + e.violatedDirective + ' ' + e.blockedURI + ' ' + e.target.outerHTML))"
     )
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(20_000)
     yield page
     assert not bad, bad
 

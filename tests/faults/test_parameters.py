@@ -22,15 +22,16 @@ while [ ! -e {{{{gate}}}} ]; do sleep 0.1; done
 SEED = """
 from console.members.models import User
 from console.saved_commands import services
-from console.saved_commands.parameters import declared
+from console.saved_commands.content import Content, Details
 from instances.inventory.models import Instance, Tag
 admin = User.objects.get(username="admin")
-saved = services.keep(admin, name="Told", text={text!r}, command_type="shell", parameters=declared([
+declared_ones = [
     {{"name": "x", "required": True}},
     {{"name": "gate"}},
     {{"name": "token", "type": "secret"}},
     {{"name": "site", "type": "attribute", "default": "instance.tags.site"}},
-]))
+]
+saved = services.keep(admin, details=Details("Told"), content=Content(text={text!r}, parameters=declared_ones))
 for pk in {ids}[1:]:
     Tag.objects.create(instance_id=pk, key="site", value=f"site-{{pk}}")
 print(saved.latest_id)

@@ -17,7 +17,8 @@ from tests.support.visitor import Visitor
 EXACT = (
     "tests/console/runs/test_queue.py",
     "tests/console/worker/test_writer.py",
-    "tests/console/runs/test_history.py",
+    "tests/console/history/test_filters.py",
+    "tests/console/history/test_search.py",
     "tests/instances/audit/test_append_only.py",
     "tests/console/members/test_services.py::test_of_two_who_use_a_link_at_once_one_gets_through",
 )

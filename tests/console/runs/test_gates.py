@@ -538,6 +538,7 @@ def test_racing_workers_and_answers_keep_to_the_first_ones_and_the_limit():
 # ------------------------------------------------------------------ cheap
 
 
+@pytest.mark.sqlite
 def test_what_a_claim_asks_uses_the_partial_index_also_where_a_run_has_batches(worker):
     run = send(3, **rollout(first="1"))
     asked = str(queue._waiting(run.pk).query)
