@@ -1,8 +1,8 @@
 """Owns reading the form of a saved command: what it is called, what it says, and the options it starts with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -23,6 +23,8 @@ from console.runs.variables import (
 from console.saved_commands import services
 from console.saved_commands.content import OPTIONS, Content, Details, SavedCommandError, parse_tags
 from console.saved_commands.models import SavedCommand, SavedCommandVersion
+from console.saved_commands.parameter_forms import PREFIX, ParameterRows, rows_of, with_more_rows
+from console.saved_commands.parameters import DeclarationError, Parameter, declared
 from console.saved_commands.placeholders import as_text
 from instances.credentials.user_names import check_user_name
 
@@ -33,7 +35,8 @@ class SavedCommandForm(RolloutFields):
     """A saved command to add or to change. ``source`` is what it was filled from.
 
     A browser cannot give back every text exactly (its text areas know one kind of line end): what differs from the
-    source in line ends alone is the source's. ``base`` is what ``edit_token`` gave when the form was drawn.
+    source in line ends alone is the source's. ``base`` is what ``edit_token`` gave when the form was drawn; ``rows``
+    declare the parameters.
     """
 
     name = forms.CharField(max_length=80)
@@ -69,8 +72,20 @@ class SavedCommandForm(RolloutFields):
         super().__init__(*args, **kwargs)
         self.user = user
         self.source = source or Content()
+        self.rows = ParameterRows(self.data, prefix=PREFIX) if self.is_bound else rows_of(self.source.parameters)
         # Empty: what the Send Command form begins with.
         self.fields["max_concurrency"].initial = None
+
+    @classmethod
+    def with_more_rows(cls, data: Mapping[str, Any], *, user: User, source: Content) -> Self:
+        """Return a form that shows what was submitted, unchecked, with more rows for parameters."""
+        form = cls(initial={name: data.get(name, "") for name in cls.base_fields}, user=user, source=source)
+        form.rows = with_more_rows(data)
+        return form
+
+    def is_valid(self) -> bool:
+        """Say whether all can be saved, the rows too: what is wrong is said at once."""
+        return all([super().is_valid(), self.rows.is_valid()])
 
     def clean_name(self) -> str:
         """Return the name without blanks around it."""
@@ -117,8 +132,8 @@ class SavedCommandForm(RolloutFields):
         return Details(data["name"], data["description"].replace("\r\n", "\n"), data["tags"], data["seen_by"] == SHARED)
 
     def content(self) -> Content:
-        """Return what it says; parameters are those of the source."""
-        data = self.cleaned_data
+        """Return what it says."""
+        data, given = self.cleaned_data, self.rows.parameters
         return replace(
             self.source,
             text=_exact(data["text"], self.source.text),
@@ -129,10 +144,14 @@ class SavedCommandForm(RolloutFields):
                 for name in OPTIONS
                 if data.get(name) not in (None, "")
             },
+            parameters=self.source.parameters if _is_declared(given, self.source) else [one.as_json() for one in given],
         )
 
     def refuse(self, error: SavedCommandError) -> None:
         """Say beside its field why nothing was saved."""
+        if error.field == "parameters":
+            self.rows.non_form_errors().append(str(error))
+            return
         name = {"is_shared": "seen_by"}.get(error.field, error.field)
         self.add_error(name if name in self.fields else None, str(error))
 
@@ -179,6 +198,13 @@ def of_run(run: Run) -> tuple[Details, Content]:
 def _exact(given: str, source: str) -> str:
     """Return the source where a browser gave it back with other line ends, else what was given with POSIX ones."""
     return source if _one_end(given) == _one_end(source) else given.replace("\r\n", "\n")
+
+
+def _is_declared(parameters: Sequence[Parameter], source: Content) -> bool:
+    try:
+        return declared(source.parameters) == tuple(parameters)
+    except DeclarationError:
+        return False
 
 
 def _one_end(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from console.library import file_views, parameter_views, views
+from console.library import file_views, views
 
 urlpatterns = [
     path("saved/", views.saved_commands, name="saved-commands"),
@@ -12,7 +12,6 @@ urlpatterns = [
     path("saved/starter/", file_views.add_starter_commands, name="add-starter-commands"),
     path("saved/<int:saved_id>/", views.saved_command, name="saved-command"),
     path("saved/<int:saved_id>/edit/", views.edit_saved_command, name="edit-saved-command"),
-    path("saved/<int:saved_id>/parameters/", parameter_views.saved_parameters, name="saved-parameters"),
     path("saved/<int:saved_id>/diff/", views.saved_command_diff, name="saved-command-diff"),
     path("saved/<int:saved_id>/restore/", views.restore_saved_command, name="restore-saved-command"),
     path("saved/<int:saved_id>/archive/", views.archive_saved_command, name="archive-saved-command"),

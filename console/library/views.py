@@ -16,6 +16,7 @@ from console.runs.services import visible_runs
 from console.saved_commands import services
 from console.saved_commands.content import OPTIONS, Content, Details, SavedCommandError
 from console.saved_commands.models import SavedCommand, SavedCommandVersion
+from console.saved_commands.parameters import unused
 from instances.access.requests import SignedInRequest
 from instances.access.rules import Action, NotAllowed, require_anywhere
 
@@ -52,6 +53,7 @@ def saved_command(request: SignedInRequest, saved_id: int) -> HttpResponse:
         "is_latest": version.pk == saved.latest_id,
         "options": [(OPTIONS[name], version.options[name]) for name in OPTIONS if name in version.options],
         "parameters": version.parameters,
+        "unused": unused(version.parameters, version.text, version.windows_text),
         "runs": latest_runs,
         "run_count": runs.count(),
         "versions": Paginator(versions, VERSION_ROWS).get_page(request.GET.get("page")),
@@ -92,6 +94,8 @@ def new_saved_command(request: SignedInRequest) -> HttpResponse:
     if request.method == "GET":
         form = SavedCommandForm(user=request.user, source=content, initial=initial_of(details, content))
         return _form_page(request, form)
+    if request.POST.get("more"):
+        return _form_page(request, SavedCommandForm.with_more_rows(request.POST, user=request.user, source=content))
     form = SavedCommandForm(request.POST, user=request.user, source=content)
     if form.is_valid():
         try:
@@ -115,6 +119,9 @@ def edit_saved_command(request: SignedInRequest, saved_id: int) -> HttpResponse:
         return _form_page(request, _form_of(request, saved), saved)
     base = request.POST.get("base", "")
     seen = saved.versions.filter(number=_number(base.partition("@")[0]) or 0).first() or services.version_of(saved)
+    if request.POST.get("more"):
+        form = SavedCommandForm.with_more_rows(request.POST, user=request.user, source=Content.of(seen))
+        return _form_page(request, form, saved)
     form = SavedCommandForm(request.POST, user=request.user, source=Content.of(seen))
     overtaken: SavedCommandVersion | None = None
     if form.is_valid():
@@ -157,7 +164,6 @@ def _form_page(
         "saved": saved,
         "overtaken": overtaken,
         "base": services.edit_token(saved) if overtaken and saved else form["base"].value() or "",
-        "parameters": form.source.parameters,
     }
     return render(request, "saved/form.html", context, status=422 if form.is_bound else 200)
 

@@ -9,6 +9,7 @@ from typing import Any, Self
 from django.conf import settings
 
 from console.saved_commands.models import SavedCommandVersion
+from console.saved_commands.parameters import DeclarationError, Parameter, PlaceholderError, declared, sent_text
 
 SHELL = "shell"
 WINDOWS_TYPES = ("powershell", "bat")
@@ -146,6 +147,25 @@ def check_content(content: Content) -> None:
     said = json.dumps([dict(content.options), list(content.parameters)], ensure_ascii=False)
     if len(said) > MAX_OPTIONS_CHARACTERS or not _is_unicode(said):
         raise SavedCommandError("The options and parameters are too long, or no valid Unicode text.", "text")
+    _check_placeholders(content)
+
+
+def _check_placeholders(content: Content) -> None:
+    """Refuse texts and declarations that do not fit together: nobody could send them."""
+    try:
+        parameters = declared(content.parameters)
+    except DeclarationError as error:
+        raise SavedCommandError(f"The parameters cannot be declared like this. {error}", "parameters") from None
+    interpreter = str(content.options.get("interpreter") or "")
+    _check_sent("text", content.text, SHELL, interpreter, parameters)
+    _check_sent("windows_text", content.windows_text, content.windows_type, "", parameters)
+
+
+def _check_sent(name: str, text: str, kind: str, interpreter: str, parameters: Sequence[Parameter]) -> None:
+    try:
+        sent_text(text, kind, interpreter, parameters)
+    except PlaceholderError as error:
+        raise SavedCommandError(str(error), name) from None
 
 
 def _check_text(name: str, text: str) -> None:

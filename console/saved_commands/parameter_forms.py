@@ -1,9 +1,10 @@
 """Owns the rows in which the parameters of a saved command are declared, as forms."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.forms.formsets import DELETION_FIELD_NAME, ORDERING_FIELD_NAME
 
 from console.saved_commands.parameters import MOST, DeclarationError, Kind, Parameter, check_is_new
 
@@ -73,6 +74,13 @@ class Rows(_RowsBase):
     """All rows of a saved command."""
 
     @property
+    def is_open(self) -> bool:
+        """Whether there is anything to see: a row that declares something, or what is wrong with one."""
+        return self.initial_form_count() > 0 or (
+            self.is_bound and (self.total_error_count() > 0 or any(form["name"].value() for form in self.forms))
+        )
+
+    @property
     def parameters(self) -> list[Parameter]:
         """What valid rows declare, in order; rows marked to be removed do not."""
         kept = [form for form in self.forms if form.parameter and not form.cleaned_data.get("DELETE")]
@@ -108,21 +116,16 @@ ParameterRows: type[Rows] = forms.formset_factory(  # type: ignore[assignment]
 PREFIX = "parameters"
 
 
-def rows_of(declared: list[Mapping[str, Any]]) -> Rows:
+def rows_of(declared: Sequence[Mapping[str, Any]]) -> Rows:
     """Return rows that show what a version declares, and some empty ones."""
     initial = [{**row, "choices": "\n".join(row.get("choices", ()))} for row in declared]
     return ParameterRows(initial=initial, prefix=PREFIX)
 
 
 def with_more_rows(data: Mapping[str, Any]) -> Rows:
-    """Return the rows of submitted data with some empty ones behind them; nothing of them is checked."""
-    given = dict(data.items())
-    total = f"{PREFIX}-TOTAL_FORMS"
-    number = int(given[total]) if str(given.get(total, "")).isdecimal() else 0
-    given[total] = str(min(number + EMPTY_ROWS, MOST))
-    return ParameterRows(given, prefix=PREFIX)
-
-
-def refuse(rows: Rows, message: str) -> None:
-    """Show a message about all rows, such as what is wrong with a text."""
-    rows.non_form_errors().append(message)
+    """Return the rows of submitted data as they were written, with some empty ones behind them; none is checked."""
+    total = str(data.get(f"{PREFIX}-TOTAL_FORMS", ""))
+    count = min(int(total), MOST) if total.isdecimal() and len(total) < 10 else 0
+    names = (*ParameterForm.base_fields, ORDERING_FIELD_NAME, DELETION_FIELD_NAME)
+    initial = [{name: data.get(f"{PREFIX}-{row}-{name}", "") for name in names} for row in range(count)]
+    return ParameterRows(initial=initial, prefix=PREFIX)

@@ -87,6 +87,8 @@ class Parameter:
         except ValueError:
             raise DeclarationError("type", f"The type is one of {', '.join(Kind)}.") from None
         given = row.get("choices") or ()
+        if not isinstance(given, str | list | tuple):
+            raise DeclarationError("choices", "Choices are a list of texts.")
         choices = tuple(str(choice) for choice in (given.splitlines() if isinstance(given, str) else given))
         parameter = cls(
             name=str(row.get("name") or "").strip(),
@@ -219,10 +221,10 @@ def sent_text(text: str, command_type: str, interpreter: str, parameters: Sequen
     return written(text, command_type, numbers, is_shell=is_posix_shell(interpreter, text))
 
 
-def unused(parameters: Sequence[Parameter], *texts: str) -> list[str]:
-    """Return the names that none of the texts holds; their variables are set all the same."""
+def unused(rows: Sequence[Mapping[str, Any]], *texts: str) -> list[str]:
+    """Return the names in rows of a version that none of its texts holds; their variables are set all the same."""
     named = {name for text in texts for name in names_in(text)}
-    return [parameter.name for parameter in parameters if parameter.name not in named]
+    return [name for row in rows if (name := str(row.get("name", ""))) not in named]
 
 
 def values_of(

@@ -1,7 +1,7 @@
 """Owns keeping commands to send again: who sees and changes which, and a version for every change of what is sent."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, transaction
@@ -18,7 +18,6 @@ from console.saved_commands.content import (
     check_details,
 )
 from console.saved_commands.models import SavedCommand, SavedCommandVersion
-from console.saved_commands.parameters import Parameter, sent_text
 from instances.access.rules import Action, NotAllowed, allowed_anywhere, require_anywhere
 from instances.audit.services import record
 
@@ -160,7 +159,7 @@ def add_version(actor: "User", *, base: SavedCommandVersion, content: Content, n
 def restore(actor: "User", *, saved: SavedCommand, number: int) -> Change:
     """Make what an older version says the newest one. Nothing happens if that is so already.
 
-    Raises: SavedCommandError when there is no such version; NotAllowed.
+    Raises: SavedCommandError when there is no such version, or it could not be sent; NotAllowed.
     """
     with transaction.atomic():
         saved = _locked(actor, saved)
@@ -168,6 +167,7 @@ def restore(actor: "User", *, saved: SavedCommand, number: int) -> Change:
         if version is None:
             raise SavedCommandError(f"There is no version {number}.")
         content = Content.of(version)
+        check_content(content)
         is_new = not content.is_same(Content.of(version_of(saved)))
         if is_new:
             made = _add_version(actor, saved, content, f"As version {number}")
@@ -208,33 +208,6 @@ def check_name(user: "User", name: str) -> None:
     """Raise SavedCommandError when a command cannot be kept under this name; asked before anything is sent."""
     if SavedCommand.objects.filter(name=name).exists():
         raise _taken(user, name)
-
-
-def check_texts(version: SavedCommandVersion, parameters: Sequence[Parameter]) -> None:
-    """Refuse texts whose placeholders cannot be sent with these parameters. Raises: PlaceholderError."""
-    options = version.options
-    if version.text:
-        sent_text(version.text, SHELL, str(options.get("interpreter") or ""), parameters)
-    if version.windows_text:
-        sent_text(version.windows_text, version.windows_type, "", parameters)
-
-
-def declare(actor: "User", *, saved: SavedCommand, parameters: Sequence[Parameter]) -> SavedCommandVersion:
-    """Make a version of a saved command that declares these parameters, and is as the one before otherwise.
-
-    Raises: PlaceholderError when its texts cannot be sent with them; SavedCommandError without a version; NotAllowed.
-    """
-    with transaction.atomic():
-        saved = _locked(actor, saved)
-        version = version_of(saved)
-        check_texts(version, parameters)
-        rows = [parameter.as_json() for parameter in parameters]
-        if rows == version.parameters:
-            return version
-        made = _add_version(actor, saved, replace(Content.of(version), parameters=rows), "Parameters")
-        names = [parameter.name for parameter in parameters]
-        record(actor, "saved_command.declare", _subject(saved), version=made.number, parameters=names)
-    return made
 
 
 def as_initial(version: SavedCommandVersion) -> dict[str, Any]:

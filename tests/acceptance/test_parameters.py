@@ -7,35 +7,35 @@ from tests.acceptance.test_main_job import run, select
 
 SECRET = "k4nary-of-a-parameter"
 TEXT = "printf '<%s>' {{what}} \"{{token}}\" {{instance.name}}"
-SEED = """
-from console.members.models import User
-from console.saved_commands.services import keep
-keep(User.objects.get(username="admin"), name="Say what", text={text!r}, command_type="shell")
-"""
 
 
 def test_a_saved_command_asks_for_its_parameters_in_the_dialog(signed_in, console):
     page = signed_in
-    console.manage("shell", "-v", "0", "-c", SEED.format(text=TEXT))
-    page.goto(f"{console.url}/saved/")
-    page.get_by_role("row", name="Say what").get_by_role("link", name="Parameters").click()
+    page.goto(f"{console.url}/saved/new/")
+    page.locator("#id_name").fill("Say what")
+    page.get_by_label("Shell, for Linux and macOS").fill(TEXT)
+    page.get_by_text("what is asked for when it is sent").click()
     first, second = page.locator("fieldset.parameter").nth(0), page.locator("fieldset.parameter").nth(1)
     first.get_by_label("Name").fill("what")
     first.get_by_label("Pattern").fill("[^!]*")
     first.get_by_label("Required").check()
-    page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("alert")).to_contain_text("{{token}} is not declared")
+    # Enter saves, whatever button comes first.
+    first.get_by_label("Name").press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("Nothing was saved.")
+    expect(page.get_by_text("{{token}} is not declared")).to_be_visible()
+    page.get_by_role("button", name="More rows").click()
+    expect(page.locator("fieldset.parameter")).to_have_count(4)
     second.get_by_label("Name").fill("token")
     second.get_by_label("Type").select_option("secret")
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_text("Saving makes version 3.")).to_be_visible()
+    expect(page.get_by_role("region", name="Declared parameters")).to_contain_text("[^!]*")
     assert violations(page) == []
 
     page.goto(console.url)
     select(page, "web-01", "web-02")
     page.keyboard.press("c")
     page.get_by_label("Use a saved command").select_option("Say what")
-    expect(page.get_by_text("of Say what, version 2")).to_be_visible()
+    expect(page.get_by_text("of Say what, version 1")).to_be_visible()
     expect(page.locator(".cm-content")).to_contain_text("{{what}}")
     page.locator("[name=param_what]").fill("no!")
     page.locator("[name=param_token]").fill(SECRET)

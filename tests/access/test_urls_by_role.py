@@ -112,8 +112,6 @@ export-saved-commands GET   sign-in    sign-in  403       200        200     200
 export-saved-commands POST  sign-in    sign-in  405       405        405     405     405       405
 add-starter-commands  GET   sign-in    sign-in  405       405        405     405     405       405
 add-starter-commands  POST  sign-in    sign-in  403       >!         >!      403     >!        >!     saved-commands
-saved-parameters      GET   sign-in    sign-in  403       200        200     403     200       200
-saved-parameters      POST  sign-in    sign-in  403       >!         >!      403     >!        >!     saved-parameters
 delete-saved-command  GET   sign-in    sign-in  405       405        405     405     405       405
 delete-saved-command  POST  sign-in    sign-in  403       >!         >!      403     >!        >!     saved-commands
 
@@ -280,7 +278,6 @@ AUDIT = {
     "archive-saved-command": "saved_command.archive",
     "import-saved-commands": "saved_command.keep",
     "add-starter-commands": "saved_command.keep",
-    "saved-parameters": "saved_command.declare",
     "save-filter": "history.save_filter",
     "delete-saved-command": "saved_command.delete",
     "sign-out-everywhere": "sign_out_everywhere",

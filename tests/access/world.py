@@ -183,6 +183,7 @@ def press(kind: type[AuthoriseForm] | type[TakeAwayForm], ids: dict[str, Any]) -
     return {**choices, "ids": ids["instance_id"], "do": "press", "shown": form.saying(selection)}
 
 
+_NO_ROWS = {"parameters-TOTAL_FORMS": "0", "parameters-INITIAL_FORMS": "0"}
 # What the forms send; a URL that is not named takes nothing.
 _FORMS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "send": lambda ids: {
@@ -193,19 +194,14 @@ _FORMS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     },
     "keep-runs": lambda ids: {"saved": ids["saved_id"], "keep": "for_ever"},
     "answer-run": lambda ids: {"do": "continue", "batch": "0"},
-    "saved-parameters": lambda ids: {
-        "parameters-TOTAL_FORMS": "1",
-        "parameters-INITIAL_FORMS": "0",
-        "parameters-0-name": "word",
-        "parameters-0-type": "text",
-    },
     "test-connections": lambda ids: {"ids": str(ids["instance_id"]), "start": "1"},
-    "new-saved-command": lambda ids: {"name": "new", "seen_by": "shared", "text": "true"},
+    "new-saved-command": lambda ids: {"name": "new", "seen_by": "shared", "text": "true", **_NO_ROWS},
     "edit-saved-command": lambda ids: {
         "name": "renamed",
         "seen_by": "shared",
         "text": "false",
         "base": saved_commands.edit_token(SavedCommand.objects.get(pk=ids["saved_id"])),
+        **_NO_ROWS,
     },
     "restore-saved-command": lambda ids: {"version": 1},
     "import-saved-commands": lambda ids: _zip_form(),

@@ -16,6 +16,7 @@ from tests.support import factories
 from tests.support.runs import send
 
 pytestmark = pytest.mark.django_db
+NO_ROWS = {"parameters-TOTAL_FORMS": "0", "parameters-INITIAL_FORMS": "0"}
 
 
 @pytest.fixture
@@ -33,10 +34,15 @@ def page(client, name, *args, **query):
     return text_of(client.get(reverse(name, args=args), query))
 
 
+def fields_of(form):
+    """The values of every field as the form is drawn, with the rows for parameters."""
+    parts = [form, form.rows.management_form, *form.rows]
+    return {part.add_prefix(name): part[name].value() for part in parts for name in part.fields}
+
+
 def form_of(client, saved):
     """What a browser sends of the edit form as it is drawn: with CR LF, which it makes of every line end."""
-    form = client.get(reverse("edit-saved-command", args=[saved.pk])).context["form"]
-    given = {name: form[name].value() for name in form.fields}
+    given = fields_of(client.get(reverse("edit-saved-command", args=[saved.pk])).context["form"])
     return {
         name: re.sub("\r\n|\r|\n", "\r\n", value) if isinstance(value, str) else value
         for name, value in given.items()
@@ -183,7 +189,7 @@ def test_a_new_one_is_kept_with_everything_that_was_entered(client, operator):
     given = {
         "name": " disk ", "description": "a\r\nb", "tags": "x, y", "seen_by": "private", "text": "\r\ndf\r\n",
         "windows_type": "bat", "windows_text": "vol", "interpreter": "bash", "timeout_s": "5", "environment": "A=1",
-        "arguments": "one\r\ntwo", "note": "first",
+        "arguments": "one\r\ntwo", "note": "first", **NO_ROWS,
     }  # fmt: skip
     answer = client.post(reverse("new-saved-command"), given)
     saved = SavedCommand.objects.get()
@@ -212,7 +218,14 @@ def test_a_new_one_is_kept_with_everything_that_was_entered(client, operator):
 )
 def test_what_is_wrong_is_said_and_nothing_is_lost(client, operator, changes, says):
     factories.saved_command(name="taken")
-    kept = {"name": "new", "seen_by": "shared", "text": "kept text", "description": "kept words", "note": "kept note"}
+    kept = {
+        "name": "new",
+        "seen_by": "shared",
+        "text": "kept text",
+        "description": "kept words",
+        "note": "kept note",
+        **NO_ROWS,
+    }
     answer = client.post(reverse("new-saved-command"), kept | changes)
     text = text_of(answer)
     assert answer.status_code == 422
@@ -259,7 +272,7 @@ def test_a_copy_has_everything_but_the_name(client, operator):
     version = factories.add_version(saved, text="df\r\n", options={"timeout_s": 7}, parameters=[{"name": "path"}])
     address = reverse("new-saved-command") + f"?copy={version.pk}"
     form = client.get(address).context["form"]
-    given = {name: form[name].value() for name in form.fields}
+    given = fields_of(form)
     client.post(address, {name: value for name, value in given.items() if value is not None})
     copy = SavedCommand.objects.get(name="disk (copy)")
     assert (copy.description, copy.tags, copy.owner) == ("words", ["a"], operator)
@@ -278,7 +291,7 @@ def test_a_run_is_kept_with_its_bytes_and_options(client, operator, command_type
     address = reverse("new-saved-command") + f"?run={run.pk}"
     assert address in page(client, "run", run.pk)
     form = client.get(address).context["form"]
-    given = {name: form[name].value() for name in form.fields}
+    given = fields_of(form)
     client.post(
         address,
         {k: v.replace("\r\n", "\n") if isinstance(v, str) else v for k, v in given.items() if v is not None}

@@ -51,6 +51,17 @@ def test_what_is_exported_comes_back_the_same_and_again(operator):
     assert set(imported(operator, folders.unzipped(first))) == {Outcome.UNCHANGED}
 
 
+def test_a_placeholder_that_is_not_declared_is_an_error_of_its_file_alone(operator):
+    files = {"a.sh": b"df {{disk}}\n", "b.sh": b"docker ps --format '{{.Names}}'\n", "c.sh": b"df \\{{disk}}\n"}
+    plan = folders.plan(operator, files)
+    assert [one.outcome for one in plan.commands] == [Outcome.ERROR, Outcome.NEW, Outcome.NEW]
+    assert "{{disk}} is not declared" in plan.commands[0].error
+    declared = b'# muster: parameters: [{"name": "disk"}]\n# muster: end\ndf {{disk}}\n'
+    assert imported(operator, {"a.sh": declared}) == [Outcome.NEW]
+    bad = declared.replace(b'"disk"}', b'"disk", "type": "date"}')
+    assert "The type is one of" in folders.plan(operator, {"z.sh": bad}).commands[0].error
+
+
 def test_what_is_there_gets_a_version_or_a_description_and_keeps_who_sees_it(operator):
     saved = services.keep(operator, details=Details("disk", is_shared=False), content=Content(text="df\n"))
     described = b"# muster: name: disk\n# muster: description: Space\n# muster: end\ndf\n"

@@ -138,7 +138,7 @@ def test_any_text_can_be_kept_so_that_it_is_sent_as_it_is(text):
 
 
 def test_what_no_text_uses_is_told():
-    assert unused(DECLARED, "df {{x}}", "dir") == ["n"]
+    assert unused([one.as_json() for one in DECLARED], "df {{x}}", "dir") == ["n"]
 
 
 @pytest.mark.parametrize("piece", ["$((", "((", "(", '"$(', "${a:-", "`", "<<A\n", "{{x}} ", "case a in a) "])

@@ -95,6 +95,21 @@ def test_parameters_make_a_version_and_go_along(operator, kept):
     assert SavedCommand.objects.get().latest.parameters == [{"name": "path", "type": "text"}]
 
 
+def test_no_version_is_made_whose_placeholders_are_not_declared(operator, kept):
+    undeclared = factories.add_version(kept, text="df {{path}}")
+    kept.refresh_from_db()
+    change(operator, kept, text="df {{path}}", parameters=[{"name": "path"}])
+    for attempt in (
+        lambda: change(operator, kept, text="df {{path}}"),
+        lambda: services.add_version(operator, base=SavedCommand.objects.get().latest, content=Content("df {{other}}")),
+        lambda: services.restore(operator, saved=kept, number=undeclared.number),
+    ):
+        with pytest.raises(SavedCommandError, match="is not declared as a parameter") as refused:
+            attempt()
+        assert refused.value.field == "text"
+    assert kept.versions.count() == 3
+
+
 # ------------------------------------------------------------------ who may
 
 
@@ -174,6 +189,11 @@ def test_one_that_runs_point_at_is_not_deleted(operator, kept):
         ({}, {"options": {"timeout_s": "5"}}, "timeout_s"),
         ({}, {"options": {"interpreter": ["sh"]}}, "interpreter"),
         ({}, {"parameters": ["path"]}, "parameters"),
+        ({}, {"parameters": [{"name": "1"}]}, "parameters"),
+        ({}, {"parameters": [{"name": "a"}, {"name": "A"}]}, "parameters"),
+        ({}, {"parameters": [{"name": "a", "type": "choice", "choices": 5}]}, "parameters"),
+        ({}, {"text": "df {{path}}"}, "text"),
+        ({}, {"windows_text": "dir {{path}}", "windows_type": "bat"}, "windows_text"),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(value) or "usual",
 )
