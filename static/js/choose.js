@@ -39,6 +39,13 @@ export function showWays(form) {
   find("[data-ways]", form).hidden = hasSelection && way(form) === SELECTION && Boolean(form.closest("dialog"));
 }
 
+/** Choose what `chosen` said of the form that stood here before. */
+export function useChosen(form, values) {
+  for (const name of FIELDS) form.elements[name].value = values[name];
+  for (const radio of findAll("[name=choose]", form)) radio.checked = radio.value === values.choose;
+  showWays(form);
+}
+
 /** What the server is asked with, beside the selection's own fields. */
 export function chosen(form) {
   const values = {choose: way(form), saved_version: form.elements.saved_version.value};

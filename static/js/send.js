@@ -1,5 +1,5 @@
 // The Send Command dialog: opened over the list, filled from the selection, a row, an address or a former run.
-import {chosen, isChoosing, setWay, showWays, startChoose, way} from "./choose.js";
+import {chosen, isChoosing, setWay, showWays, startChoose, useChosen, way} from "./choose.js";
 import {find, findAll, instances, isPlainClick, onAct, onContent, tabStore} from "./dom.js";
 import {showFamilies, useForWindows, useWindowsText, windowsTypeChanged} from "./families.js";
 import {keepScriptName, nameScript, startScriptFile} from "./script-file.js";
@@ -80,9 +80,10 @@ function open(targets, {focus = "editor"} = {}) {
   else editor?.focus();
 }
 
-function setTargets(targets) {
+function setTargets(targets, choice) {
   for (const name of TARGET_FIELDS) form().elements[name].value = targets[name] ?? "";
-  setWay(form(), targets);
+  if (choice) useChosen(form(), choice);
+  else setWay(form(), targets);
   // Until the server has said it, what was selected is what the button says.
   showPrompt();
   nameButton(targets.ids ? targets.ids.split(",").length : targets.by_query ? count() : 0);
@@ -205,11 +206,11 @@ function nameButton(number = 0) {
 async function useSaved(select) {
   if (!select.value) return;
   const targets = Object.fromEntries(TARGET_FIELDS.map((name) => [name, form().elements[name].value]));
-  if (find("[data-send-address]").hidden) delete targets.address;
+  const choice = chosen(form());
   const address = `${select.dataset.address}?saved=${select.value}`;
   await htmx.ajax("GET", address, {source: select, target: "#send-form", select: "#send-form", swap: "outerHTML"});
   isSent = false;
-  setTargets(targets);
+  setTargets(targets, choice);
   keepDraft();
 }
 
