@@ -125,13 +125,14 @@ def run_report(request: SignedInRequest, run_id: int) -> HttpResponse:
 def saved_history(request: SignedInRequest, saved_id: int) -> HttpResponse:
     """Show how the runs of a saved command ended over time, and how long they are kept."""
     rules.require_anywhere(request.user, rules.Action.VIEW)
-    saved = get_object_or_404(saved_commands.visible(request.user), pk=saved_id)
+    saved = get_object_or_404(saved_commands.seen(request.user), pk=saved_id)
     per = figures.PER_DAY if request.GET.get("per") == figures.PER_DAY else figures.PER_RUN
     context = {
         "saved": saved,
         "per": per,
         "outcomes": figures.outcomes(request.user, saved, per),
-        "form": retention.form_for(request.user, saved),
+        # Of an archived one the rule stays as it is.
+        "form": None if saved.archived_at else retention.form_for(request.user, saved),
         "retention_days": settings.ENV.retention_days,
     }
     return render(request, "reports/saved.html", context)

@@ -134,6 +134,8 @@ def test_a_page_shows_both_texts_the_options_and_the_runs_one_may_see(client, op
     seen, hidden = used(saved)[0], used(saved, instances=[factories.InstanceFactory(group=factories.GroupFactory())])[0]
     text = page(client, "saved-command", saved.pk)
     assert text.count('aria-current="page"') == 1
+    assert 'aria-labelledby="outcomes-heading"' in text
+    assert f'{reverse("saved-history", args=[saved.pk])}">How long its runs are kept' in text
     for said in ("Free space", "storage", "df -h", "vol", "Bat", "Time limit (s)", ">7<", "path", f"Run {seen.pk}"):
         assert said in text
     client.force_login(factories.UserFactory(role=Role.VIEWER, role_group=seen.invocations.get().instance.group))
@@ -318,6 +320,9 @@ def test_restore_archive_and_delete_say_what_became_of_it(client, operator):
     assert "Saved as version 3." in text_of(answer)
     answer = client.post(reverse("archive-saved-command", args=[saved.pk]), follow=True)
     assert "It is archived" in text_of(answer)
+    history = page(client, "saved-history", saved.pk)
+    assert "How long its runs are kept" in history
+    assert reverse("keep-runs") not in history
     assert reverse("send") + "?saved" not in text_of(answer)
     assert client.get(reverse("send"), {"saved": saved.pk}).status_code == 404
     client.post(reverse("archive-saved-command", args=[saved.pk]), {"undo": "1"})
