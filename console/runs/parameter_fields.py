@@ -81,7 +81,8 @@ class ParameterFields(KeepFields):
 
 
 def _help(parameter: Parameter) -> str:
-    sentences = [parameter.description]
+    said = parameter.description
+    sentences = [f"{said}." if said and said[-1] not in ".!?:;…" else said]
     if parameter.is_secret:
         sentences.append("Removed when the run has ended, and masked in its output from 4 bytes on.")
     if parameter.kind is Kind.NUMBER:

@@ -37,6 +37,9 @@ def test_a_saved_command_asks_for_its_parameters_in_the_dialog(signed_in, consol
     page.get_by_label("Use a saved command").select_option("Say what")
     expect(page.get_by_text("of Say what, version 1")).to_be_visible()
     expect(page.locator(".cm-content")).to_contain_text("{{what}}")
+    # However much is asked for, the button is in sight.
+    page.locator("details.options > summary").last.click()
+    expect(page.get_by_role("button", name="Run on 2 instances")).to_be_in_viewport()
     page.locator("[name=param_what]").fill("no!")
     page.locator("[name=param_token]").fill(SECRET)
     assert violations(page) == []
