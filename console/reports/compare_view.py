@@ -10,11 +10,14 @@ from django.core.paginator import Paginator
 from console.members.models import User
 from console.reports import comparison
 from console.reports.comparison import CHANGED, LABELS, Outcome, Pair
+from console.results.normalise import NO_RULES, Rules
 from console.runs import output
 from console.runs.models import Run
 
 PAGE_ROWS = 50
 ALL, ONLY_CHANGED = "all", "changed"
+# What is ignored where that was ticked.
+IGNORED = Rules(times=True, own_name=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,8 @@ class Filter:
 def compared(user: User, run: Run, query: Mapping[str, str]) -> dict[str, Any] | None:
     """Return what the page shows, for its template; None when the query names a run that cannot be compared.
 
-    Side effects: ten queries at most; reads the output of the instance that is open, within limits.
+    Side effects: ten queries at most; reads the output of the instance that is open, within limits, and with ``ignore``
+    those that differ.
     """
     candidates = comparison.candidates(user, run)
     before = _before(user, run, query.get("with", ""), candidates)
@@ -38,7 +42,8 @@ def compared(user: User, run: Run, query: Mapping[str, str]) -> dict[str, Any] |
         return None if query.get("with") else {"run": run, "before": None}
     if before.pk not in {one.pk for one in candidates}:
         candidates.append(before)
-    found = comparison.pairs(user, before, run)
+    ignored = IGNORED if query.get("ignore") else NO_RULES
+    found, unread = comparison.pairs(user, before, run, ignored)
     filters = _filters(found, query.get("show", ""))
     show = next(one.value for one in filters if one.is_current)
     page = Paginator([pair for pair in found if _fits(pair, show)], PAGE_ROWS).get_page(query.get("page"))
@@ -49,11 +54,13 @@ def compared(user: User, run: Run, query: Mapping[str, str]) -> dict[str, Any] |
         "filters": filters,
         "show": show,
         "page": page,
-        "query": urlencode({"with": before.pk, "show": show}),
+        "is_ignoring": not ignored.is_empty,
+        "unread": unread,
+        "query": urlencode({"with": before.pk, "show": show} | ({} if ignored.is_empty else {"ignore": "1"})),
     }
     ordinal = query.get("i", "")
     opened = next((pair for pair in found if pair.now and ordinal == str(pair.now.ordinal)), None)
-    return shown | (_opened(before, run, opened) if opened else {})
+    return shown | (_opened(before, run, opened, ignored) if opened else {})
 
 
 def _before(user: User, run: Run, asked: str, candidates: list[Run]) -> Run | None:
@@ -80,9 +87,9 @@ def _fits(pair: Pair, show: str) -> bool:
     return show == ALL or (pair.outcome in CHANGED if show == ONLY_CHANGED else pair.outcome == show)
 
 
-def _opened(before: Run, run: Run, pair: Pair) -> dict[str, Any]:
+def _opened(before: Run, run: Run, pair: Pair, ignored: Rules) -> dict[str, Any]:
     try:
-        found = comparison.stream_differences(before, run, pair)
+        found = comparison.stream_differences(before, run, pair, ignored)
     except output.OutputRemoved:
         return {"opened": pair, "is_removed": True}
     return {"opened": pair, "differences": found}

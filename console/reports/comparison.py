@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -12,6 +12,8 @@ from django.db.models import Q
 
 from console.members.models import User
 from console.reports.differences import Difference, difference
+from console.results.grouping import outputs_as
+from console.results.normalise import NO_RULES, Rules, normalise, own_words
 from console.runs import history, output, services
 from console.runs.models import Invocation, OutputKind, Run
 from instances.access import rules
@@ -49,6 +51,7 @@ LABELS = {
 class Side(NamedTuple):
     """What is compared of one invocation."""
 
+    pk: int
     ordinal: int
     instance_id: int | None
     name: str
@@ -83,6 +86,8 @@ class Pair:
 
     before: Side | None
     now: Side | None
+    # Not to the byte, but without what is ignored.
+    is_same_enough: bool = False
 
     @property
     def name(self) -> str:
@@ -101,7 +106,8 @@ class Pair:
             return Outcome.NOT_ENDED
         if self.before.ending != self.now.ending:
             return Outcome.STATUS
-        return Outcome.SAME if self.before.printed == self.now.printed else Outcome.OUTPUT
+        is_same = self.is_same_enough or self.before.printed == self.now.printed
+        return Outcome.SAME if is_same else Outcome.OUTPUT
 
     @property
     def label(self) -> str:
@@ -156,11 +162,11 @@ def _same_command(run: Run) -> list[Q]:
 # ------------------------------------------------------------------ which instances
 
 
-def pairs(user: User, before: Run, now: Run) -> list[Pair]:
-    """Return the instances of both runs that a user may see, what changed most first.
+def pairs(user: User, before: Run, now: Run, ignored: Rules = NO_RULES) -> tuple[list[Pair], int]:
+    """Return the instances of both runs that a user may see, what changed most first; and how many were not read.
 
     They are matched by the instance, and where one of them was deleted and added again, by name. Side effects: one
-    query; hashes are compared, no output is read.
+    query; hashes are compared, and outputs that differ are read only where something in them is ignored.
     """
     of_run = _sides(user, before, now)
     earlier_sides, sides = of_run[before.pk], of_run[now.pk]
@@ -171,8 +177,26 @@ def pairs(user: User, before: Run, now: Run) -> list[Pair]:
     used = {side.ordinal for side in matched.values()}
     found = [Pair(matched.get(side.ordinal), side) for side in sides]
     found += [Pair(side, None) for side in earlier_sides if side.ordinal not in used]
+    unread = 0
+    if not ignored.is_empty:
+        found, unread = _without(ignored, found, (before, now))
     order = {outcome: place for place, outcome in enumerate(Outcome)}
-    return sorted(found, key=lambda pair: order[pair.outcome])
+    return sorted(found, key=lambda pair: order[pair.outcome]), unread
+
+
+def _without(ignored: Rules, found: Sequence[Pair], runs: Iterable[Run]) -> tuple[list[Pair], int]:
+    """Return the pairs again, those whose outputs differ in nothing but what is ignored marked."""
+    differing = [pair for pair in found if pair.outcome is Outcome.OUTPUT]
+    pks = {side.pk for pair in differing for side in (pair.before, pair.now) if side}
+    if not pks:
+        return list(found), 0
+    digests, unread = outputs_as(Invocation.objects.filter(run__in=runs), ignored, pks)
+    return [
+        replace(pair, is_same_enough=True)
+        if pair.before and pair.now and pair.now.pk in pks and digests.get(pair.before.pk) == digests.get(pair.now.pk)
+        else pair
+        for pair in found
+    ], unread
 
 
 def counts(found: Iterable[Pair]) -> dict[Outcome, int]:
@@ -185,8 +209,8 @@ def _sides(user: User, *runs: Run) -> dict[int, list[Side]]:
     """Return the invocations of each run that a user may see, in order, by the number of the run."""
     seen = Invocation.objects.filter(rules.scope(user, rules.Action.VIEW, field="instance__group"), run__in=runs)
     rows = seen.order_by("run_id", "ordinal").values_list(
-        "run_id", "ordinal", "instance_id", "instance_name", "status", "exit_status", "exit_signal", "finished_at",
-        "size", "dropped_bytes", "stdout_sha256", "stderr_sha256",
+        "run_id", "pk", "ordinal", "instance_id", "instance_name", "status", "exit_status", "exit_signal",
+        "finished_at", "size", "dropped_bytes", "stdout_sha256", "stderr_sha256",
     )  # fmt: skip
     found: dict[int, list[Side]] = {run.pk: [] for run in runs}
     for run_id, *row in rows.iterator():
@@ -209,7 +233,7 @@ def _match(before: Sequence[Side], now: Sequence[Side], key: str) -> dict[int, S
 # ------------------------------------------------------------------ one instance
 
 
-def stream_differences(before: Run, now: Run, pair: Pair) -> list[StreamDifference]:
+def stream_differences(before: Run, now: Run, pair: Pair, ignored: Rules = NO_RULES) -> list[StreamDifference]:
     """Return how the streams of an instance differ; the pair is one that the user may see.
 
     Raises: output.OutputRemoved when one of them is no longer kept.
@@ -219,7 +243,7 @@ def stream_differences(before: Run, now: Run, pair: Pair) -> list[StreamDifferen
         return []
     rows = [run.invocations.get(ordinal=side.ordinal) for run, side in ((before, pair.before), (now, pair.now))]
     return [
-        _difference_of(rows, kind)
+        _difference_of(rows, kind, ignored)
         for kind, one, other in (
             (OutputKind.STDOUT, pair.before.stdout_sha256, pair.now.stdout_sha256),
             (OutputKind.STDERR, pair.before.stderr_sha256, pair.now.stderr_sha256),
@@ -228,8 +252,10 @@ def stream_differences(before: Run, now: Run, pair: Pair) -> list[StreamDifferen
     ]
 
 
-def _difference_of(rows: Sequence[Invocation], kind: OutputKind) -> StreamDifference:
-    texts, notes = [], []
+def _difference_of(rows: Sequence[Invocation], kind: OutputKind, ignored: Rules) -> StreamDifference:
+    shown: list[list[str]] = []
+    compared: list[list[bytes]] = []
+    notes: list[str] = []
     for row in rows:
         data = bytearray()
         for piece in output.stored_stream(row, kind):
@@ -237,12 +263,26 @@ def _difference_of(rows: Sequence[Invocation], kind: OutputKind) -> StreamDiffer
             if len(data) > COMPARED_BYTES:
                 notes = [f"Only the first {COMPARED_BYTES // 1024} KiB of each are compared."]
                 break
-        texts.append(decode(bytes(data[:COMPARED_BYTES]), row.code_page))
+        whole = bytes(data[:COMPARED_BYTES])
+        # Rules keep the number of lines, so that a line is shown as it is and compared as it is meant.
+        shown.append([decode(line, row.code_page) for line in _lines(whole)])
+        compared.append(_lines(normalise(whole, ignored, own_words(row.instance_name, row.address))))
     if any(row.dropped_bytes for row in rows):
         notes.append("Not all of it was kept: it went beyond the output limit.")
-    found = difference(*(text.removesuffix("\n").split("\n") if text else [] for text in texts))
+    if ignored.is_empty:
+        found = difference(*shown)
+    else:
+        found = difference(*([line.decode("latin-1") for line in lines] for lines in compared), shown=shown)
     if found.is_cut:
         notes.append("Too much differs: the rest is not shown.")
     elif not found.added and not found.removed and not notes:
-        notes.append("No line differs: only the end of the last one does.")
+        notes.append(
+            "No line differs: only the end of the last one does."
+            if ignored.is_empty
+            else "No line differs in anything but what is ignored."
+        )
     return StreamDifference(kind.name.lower(), found, notes)
+
+
+def _lines(data: bytes) -> list[bytes]:
+    return data.removesuffix(b"\n").split(b"\n") if data else []

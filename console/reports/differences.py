@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 
 # Between the lines with which both begin and end. difflib takes a quarter of a second for twice as many at worst.
@@ -39,8 +39,13 @@ class Difference:
     is_cut: bool
 
 
-def difference(before: Sequence[str], now: Sequence[str]) -> Difference:
-    """Return the lines that were removed and added, each with a few around it."""
+def difference(
+    before: Sequence[str], now: Sequence[str], *, shown: Sequence[Sequence[str]] | None = None
+) -> Difference:
+    """Return the lines that were removed and added, each with a few around it.
+
+    ``shown``: both texts again, as they are shown where they are compared as something else.
+    """
     first = _common(before, now)
     last = _common(before[first:][::-1], now[first:][::-1])
     ends = len(before) - last, len(now) - last
@@ -58,6 +63,8 @@ def difference(before: Sequence[str], now: Sequence[str]) -> Difference:
         else:
             lines += [Line("removed", at + 1, None, _shown(before[at])) for at in range(a, b)]
             lines += [Line("added", None, at + 1, _shown(now[at])) for at in range(c, d)]
+    if shown:
+        lines = [_as_shown(line, *shown) for line in lines]
     count = {kind: sum(line.kind == kind for line in lines) for kind in ("added", "removed")}
     return Difference(lines, count["added"], count["removed"], is_cut)
 
@@ -77,6 +84,12 @@ def _same(before: Sequence[str], a: int, b: int, c: int, *, is_first: bool, is_l
             yield Line("left_out", None, None, f"{left_out:,} lines that are the same")
         if left_out <= 1 or at < a + head or at >= b - tail:
             yield Line("same", at + 1, at + 1 - a + c, _shown(before[at]))
+
+
+def _as_shown(line: Line, before: Sequence[str], now: Sequence[str]) -> Line:
+    if line.now is not None:
+        return replace(line, text=_shown(now[line.now - 1]))
+    return line if line.before is None else replace(line, text=_shown(before[line.before - 1]))
 
 
 def _shown(text: str) -> str:

@@ -6,7 +6,7 @@ distinct one once, and what they come to is remembered for the next look.
 
 import hashlib
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from django.db.models import QuerySet
@@ -131,6 +131,15 @@ def grouped(invocations: QuerySet[Invocation], rules: Rules = NO_RULES, *, by_ex
         group.members.append(Member(row.ordinal, row.instance_name, row.instance_id))
     ordered = sorted(groups.values(), key=lambda group: (-len(group.members), group.first.ordinal))
     return Grouping(ordered, len(rows), unread)
+
+
+def outputs_as(invocations: QuerySet[Invocation], rules: Rules, pks: Collection[int]) -> tuple[dict[int, bytes], int]:
+    """Return a digest of what the output of each comes to, for those with these keys; and how many were not read.
+
+    Side effects: as ``grouped``.
+    """
+    rows = (_Row(*row) for row in invocations.values_list(*_COLUMNS))
+    return _digests([row for row in rows if row.pk in pks and row.size], rules)
 
 
 def _key(row: _Row, digest: bytes, by_exit: bool) -> tuple[str, ...]:

@@ -62,6 +62,43 @@ def test_each_instance_has_one_outcome(admin):
         assert list(outcomes(shown(admin, now, show=outcome))) == names
 
 
+def test_times_and_the_instances_own_name_can_be_ignored(admin):
+    where = instances("web-01", "web-02", "web-03", "web-04")
+    run_with(
+        (b"at 2026-11-21 17:09:04\non web-01\n", b"", 0), (b"at 17:09:04\nold\n", b"", 0), (b"", b"", 0),
+        (b"same\n", b"", 0), instances=where,
+    )  # fmt: skip
+    now = run_with(
+        (b"at 2026-11-22 08:00:00\non web-01\n", b"", 0), (b"at 08:00:00\nnew\n", b"", 0), (b"08:00:00\n", b"", 0),
+        (b"same\n", b"", 0), instances=where,
+    )  # fmt: skip
+    assert list(outcomes(shown(admin, now))) == ["web-01", "web-02", "web-03"]
+    context = shown(admin, now, ignore="1", show="all")
+    assert outcomes(context) == {
+        "web-02": Outcome.OUTPUT, "web-03": Outcome.OUTPUT, "web-01": Outcome.SAME, "web-04": Outcome.SAME,
+    }  # fmt: skip
+    assert context["unread"] == 0
+    (stream,) = shown(admin, now, ignore="1", i="1")["differences"]
+    assert [(line.kind, line.text) for line in stream.difference.lines] == [
+        ("same", "at 08:00:00"), ("removed", "old"), ("added", "new"),
+    ]  # fmt: skip
+    (stream,) = shown(admin, now, ignore="1", show="all", i="0")["differences"]
+    assert stream.notes == ["No line differs in anything but what is ignored."]
+    page = said(admin, now, ignore="1", show="same")
+    assert 'name="ignore" value="1" data-submit-on-change checked' in page
+    assert "show=all&amp;ignore=1" in page
+    assert "show=same&amp;ignore=1&amp;page=1&amp;i=0#difference" in page
+
+
+def test_what_is_gone_or_too_large_is_compared_as_it_is_and_that_is_said(admin, monkeypatch):
+    monkeypatch.setattr("console.results.grouping.NORMALISED_BYTES", 8)
+    where = instances("one")
+    run_with((b"at 17:09:04\n", b"", 0), instances=where)
+    now = run_with((b"at 18:09:04\n", b"", 0), instances=where)
+    assert outcomes(shown(admin, now, ignore="1")) == {"one": Outcome.OUTPUT}
+    assert "2 outputs are compared as they are: too large, or removed." in said(admin, now, ignore="1")
+
+
 def test_in_which_order_the_streams_arrived_is_no_change(admin):
     where = instances("one")
     run_with((b"out", b"err", 0), instances=where)
