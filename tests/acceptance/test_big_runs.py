@@ -121,7 +121,7 @@ def test_a_run_is_watched_live_while_the_page_answers(page, crowd):
     expect(page.locator("#count-all")).to_have_text("All 5,000")
     slow = page.evaluate("slow")
     logger.info("%s", f"made in {made_s:.2f} s, answers {[round(ms) for ms in answers]} ms, {slow}")
-    assert made_s < 10
+    assert made_s < 20
     # Usually a quarter of that; a machine that does other things is slow by itself.
     assert max(answers) < 3000
     assert slow["task"] < 2000

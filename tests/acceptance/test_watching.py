@@ -138,7 +138,7 @@ def test_a_failing_command_shows_its_exit_status_and_runs_again_where_it_failed(
     run(page)
     expect(page.locator("#run-rows").get_by_text("Failed")).to_have_count(2)
     expect(page.locator("#run-opened")).to_contain_text("exit status 7")
-    page.get_by_text("Run again").click()
+    page.locator("#run summary").filter(has_text="Run again").click()
     page.get_by_role("link", name="On those that failed").click()
     run(page)
     expect(page.locator("#run-rows").get_by_text("Failed")).to_have_count(2)
