@@ -27,7 +27,8 @@ test: $(VENV)/.installed-dev tools
 	node --test tests/js/
 	$(BIN)/python -m pytest -q -n 2 -m "not slow"
 	$(BIN)/python -m pytest -q -n 3 --dist loadfile -m "slow and not browser"
-	$(BIN)/python -m pytest -q -n 3 --dist loadfile -m browser
+	# In the order of the files: the longest ones come first, and nobody waits for them in the end.
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder --randomly-dont-reorganize -m browser
 
 # Side by side with make -j: the types alone take as long as the rest.
 check: format types structure weaknesses

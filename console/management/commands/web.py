@@ -15,6 +15,8 @@ class Command(BaseCommand):
     """Serve pages and sockets until told to end."""
 
     help = "Serve the pages and sockets (the web process alone; `serve` starts everything)."
+    # serve has made them; in each process they cost half a second.
+    requires_system_checks: tuple[str, ...] = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1")
