@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet, Value
+from django.db.models.functions import Concat
 
 from console.members.models import User
 from console.runs import services
@@ -118,8 +119,18 @@ def send_to_families(
     return runs
 
 
+def to_show(runs: QuerySet[Run]) -> QuerySet[Run]:
+    """Return runs with what a page about one asks besides, so that it need not ask for each by itself."""
+    second = Run.objects.filter(
+        actor_id=OuterRef("actor_id"), request_key=Concat(OuterRef("request_key"), Value(_WINDOWS))
+    )
+    return runs.select_related("saved_version__saved").annotate(is_alone=~Exists(second))
+
+
 def sent_with(user: User, run: Run) -> QuerySet[Run]:
     """Return the runs a user may see that were sent together with this one."""
+    if getattr(run, "is_alone", False) and not run.request_key.endswith(_WINDOWS):
+        return Run.objects.none()
     first = run.request_key.removesuffix(_WINDOWS)
     together = services.visible_runs(user).filter(actor_id=run.actor_id, request_key__in=[first, first + _WINDOWS])
     return together.exclude(pk=run.pk).order_by("pk")

@@ -146,9 +146,9 @@ class MadeFrom:
 
 def made_from(user: User, run: Run) -> MadeFrom | None:
     """Return where a run comes from, None when it was typed. Side effects: one query if it was made from something."""
-    if run.saved_version_id is None:
+    if run.saved_version is None:
         return None
-    version = SavedCommandVersion.objects.select_related("saved").get(pk=run.saved_version_id)
+    version = run.saved_version
     sent_as = version.text if run.command_type == SHELL else version.windows_text
     is_same_type = run.command_type in {SHELL, version.windows_type}
     is_changed = not is_same_type or text_again(run) != sent_as.replace("\r\n", "\n")

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from console.runs import answers, history, keep_fields, output, services
 from console.runs.answers import Answer
-from console.runs.families import for_windows, for_windows_alone, send_to_families
+from console.runs.families import for_windows, for_windows_alone, send_to_families, to_show
 from console.runs.former import ALL as WHOLE_RUN
 from console.runs.former import ROWS
 from console.runs.forms import SendForm
@@ -231,7 +231,7 @@ def send_targets(request: SignedInRequest) -> HttpResponse:
 @require_GET
 def run(request: SignedInRequest, run_id: int) -> HttpResponse:
     """Show a run beside the list; htmx asking for a part of it gets that part."""
-    found = get_object_or_404(services.visible_runs(request.user), pk=run_id)
+    found = get_object_or_404(to_show(services.visible_runs(request.user)), pk=run_id)
     shown = run_view(
         request.user,
         found,

@@ -1,12 +1,13 @@
 """Owns what templates of other features ask about reports."""
 
+from collections.abc import Sequence
+
 from django import template
 from django.conf import settings
-from django.db.models import Min
 
 from console.reports import figures
 from console.runs import keeping
-from console.runs.models import Run
+from console.runs.models import Invocation, Run
 from console.saved_commands.models import SavedCommand
 
 register = template.Library()
@@ -19,7 +20,7 @@ def saved_outcomes(context: template.Context, saved: SavedCommand) -> dict[str, 
 
 
 @register.inclusion_tag("reports/_kept.html")
-def kept(run: Run) -> dict[str, object]:
-    """Return the line that says how long a run is kept, and when its output was removed. At most three queries."""
-    removed = run.invocations.aggregate(at=Min("output_removed_at"))["at"]
+def kept(run: Run, rows: Sequence[Invocation]) -> dict[str, object]:
+    """Return the line that says how long a run is kept, and when the output of the rows shown was removed."""
+    removed = min((row.output_removed_at for row in rows if row.output_removed_at), default=None)
     return {"keeping": keeping.keeping_of(run, settings.ENV.retention_days), "output_removed_at": removed}
