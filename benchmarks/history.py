@@ -94,9 +94,15 @@ def _measure_all(options: argparse.Namespace) -> None:
     django.setup()
     from django.core.management import call_command
     from django.test.utils import setup_test_environment
+    from django.urls import get_resolver
 
     setup_test_environment()
     call_command("migrate", verbosity=0)
+    # As the web process does.
+    from console.collector import spare_the_collector
+
+    assert get_resolver().url_patterns
+    spare_the_collector()
     from console.runs.models import Invocation
 
     if not Invocation.objects.exists():

@@ -6,7 +6,9 @@ import sys
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
+from django.urls import get_resolver
 
+from console.collector import spare_the_collector
 from console.server import serve_web
 from console.supervisor import end_with_parent
 
@@ -27,6 +29,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         from console.asgi import application  # the application must not be made by other commands
 
+        # The views too, which are loaded with the first page otherwise.
+        assert get_resolver().url_patterns
+        spare_the_collector()
         if options["parent_pipe"] is not None:
             end_with_parent(options["parent_pipe"], lambda: os.kill(os.getpid(), signal.SIGTERM))
         serve_web(application, host=options["host"], port=options["port"], ready=lambda: _say_ready(options))

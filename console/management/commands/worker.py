@@ -1,7 +1,6 @@
 """``manage.py worker``: one worker process."""
 
 import asyncio
-import gc
 import os
 import resource
 import signal
@@ -10,6 +9,7 @@ from typing import Any
 import uvloop
 from django.core.management.base import BaseCommand, CommandParser
 
+from console.collector import spare_the_collector
 from console.supervisor import end_with_parent
 from console.worker.worker import Worker
 
@@ -38,17 +38,6 @@ async def _work(parent_pipe: int | None) -> None:
     if parent_pipe is not None:
         end_with_parent(parent_pipe, lambda: os.kill(os.getpid(), signal.SIGTERM))
     await worker.run()
-
-
-def spare_the_collector() -> None:
-    """Keep the garbage collector from walking the same half million objects again and again.
-
-    What was loaded by now stays for ever; and a thousand connections are no garbage, only many. Collecting at every
-    700 allocations was a fifth of the CPU of a warm fan-out.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(5_000, 20, 20)
 
 
 def raise_file_limit() -> None:
