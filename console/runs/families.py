@@ -12,7 +12,8 @@ from console.members.models import User
 from console.runs import services
 from console.runs.models import CommandType, Run
 from console.runs.prompts import Prompt
-from console.runs.services import TAKES, Options, Origin, RunError
+from console.runs.refusals import TAKES
+from console.runs.services import Options, Origin, RunError
 from instances.inventory.models import Instance
 
 # The second run's request key is the first one's with this: a double click makes neither twice, and

@@ -1,10 +1,9 @@
-"""Owns what people do with runs: send a command, stop it. Each is one transaction with its audit entry."""
+"""Owns sending a command, one transaction with its audit entry, and which runs one may see."""
 
 import hashlib
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -12,16 +11,16 @@ from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from console import bus
 from console.members.models import User
 from console.runs import gates, prompts, queue, rate, run_secrets
 from console.runs.backend import execution_backend
 from console.runs.confirmation import confirmation_for
-from console.runs.models import CommandType, Invocation, NotifyState, NotifyWhen, Recheck, Run
+from console.runs.models import CommandType, Invocation, NotifyState, NotifyWhen, Run
 from console.runs.parameters import Filled, ParametersRefused, fill
 from console.runs.prompts import Prompt
 from console.runs.rate import RateRefused, Rollout
-from console.runs.status import ACTIVE, Status
+from console.runs.refusals import refusal_by
+from console.runs.status import Status
 from console.runs.variables import Variables, VariablesRefused, check
 from console.saved_commands import services as saved_commands
 from console.saved_commands.models import SavedCommandVersion
@@ -31,15 +30,9 @@ from instances.audit.services import record
 from instances.credentials import services as credentials
 from instances.credentials.user_names import check_user_name
 from instances.engine.windows import BAT_RULE, is_bat_value
-from instances.inventory.models import OS, Instance
+from instances.inventory.models import Instance
 
 MAX_TIMEOUT_S = 7 * 24 * 3600
-# Which command types an instance of an operating system takes.
-TAKES: dict[str, frozenset[str]] = {
-    OS.LINUX: frozenset({CommandType.SHELL}),
-    OS.MACOS: frozenset({CommandType.SHELL}),
-    OS.WINDOWS: frozenset({CommandType.BAT, CommandType.POWERSHELL}),
-}
 
 
 class RunError(Exception):
@@ -259,7 +252,7 @@ def _details(run: Run) -> dict[str, object]:
 def _create(
     actor: User, instances: Sequence[Instance], filled: Filled, request_key: str, options: Options, origin: Origin
 ) -> Run:
-    refusal_of = _refusals(actor, options.command_type)
+    refusal_of = refusal_by(actor, options.command_type)
     refusals = [refusal_of(instance) for instance in instances]
     plan = _plan(options, refusals.count(None))
     command, secrets = filled.command, (*options.secrets, *filled.secrets)
@@ -342,55 +335,6 @@ def _check_user_name(user_name: str) -> None:
         raise RunError("prompt_user", " ".join(error.messages)) from None
 
 
-def _refusals(actor: User, command_type: str) -> Callable[[Instance], tuple[str, str] | None]:
-    """Return a function that says why an instance is skipped; permissions are asked once per group."""
-    may: dict[int | None, bool] = {}
-
-    def refusal(instance: Instance) -> tuple[str, str] | None:
-        if instance.group_id not in may:
-            may[instance.group_id] = rules.allowed(actor, Action.SEND_COMMAND, instance.group)
-        if not may[instance.group_id]:
-            return "not_permitted", "You may not send commands to this instance. The command did not run."
-        if instance.is_disabled:
-            return "instance_disabled", "The instance is disabled. The command did not run."
-        return os_mismatch(command_type, instance)
-
-    return refusal
-
-
-def os_mismatch(command_type: str, instance: Instance) -> tuple[str, str] | None:
-    """Return the reason and message if a command of this type must not reach the instance: it is of another family."""
-    if command_type in TAKES[instance.os]:
-        return None
-    label = CommandType(command_type).label
-    return "os_mismatch", f"{label} does not run on {instance.get_os_display()}. The command did not run."
-
-
-class Skippable(Protocol):
-    """What decides whether an instance is skipped, besides permissions."""
-
-    name: str
-    os: str
-    is_disabled: bool
-
-
-def would_skip(instances: Iterable[Skippable], command_type: str | None) -> list[tuple[str, str]]:
-    """Return (name, why) of the instances that a command of this type would skip; for the dialog.
-
-    None: each family gets a command of its own.
-    """
-    why_of = {
-        os: f"{CommandType(command_type).label} does not run on {os.label}"
-        for os in OS
-        if command_type is not None and command_type not in TAKES[os]
-    }
-    return [
-        (instance.name, "disabled" if instance.is_disabled else why_of[OS(instance.os)])
-        for instance in instances
-        if instance.is_disabled or instance.os in why_of
-    ]
-
-
 def _invocation(
     run: Run, ordinal: int, instance: Instance, refusal: tuple[str, str] | None, batch: int | None
 ) -> Invocation:
@@ -408,81 +352,6 @@ def _invocation(
         invocation.reason, invocation.message = refusal
         invocation.finished_at = timezone.now()
     return invocation
-
-
-# ------------------------------------------------------------------ stop
-
-
-def stop_run(actor: User, *, run: Run, ordinal: int | None = None) -> int:
-    """Ask for a run, or one invocation of it, to be stopped; return how many invocations that concerns.
-
-    Queued ones are cancelled here and now, without a trace on their instances. Active ones are marked for the worker
-    that owns them and become ``stopped`` only once their instance was seen to be clean. Asking again changes nothing.
-    Those the actor may not stop go on, and then the run itself does not count as stopped.
-    Raises: NotAllowed when the actor may stop none of them.
-    """
-    with transaction.atomic():
-        run = Run.objects.select_for_update().get(pk=run.pk)
-        rows = _stoppable(actor, run, ordinal)
-        stops_all = ordinal is None and rows.count() == run.invocations.count()
-        if stops_all and run.stop_requested_at is None:
-            run.stop_requested_at, run.stop_requested_by = timezone.now(), actor.get_username()
-            run.save(update_fields=["stop_requested_at", "stop_requested_by"])
-        concerned = _cancel_queued(actor, run, rows) + _mark_active(actor, run, rows)
-        queue.refresh_counts(run)
-        record(actor, "run.stop", f"run {run.pk}", ordinal=ordinal, concerned=concerned)
-        transaction.on_commit(bus.ring)
-    return concerned
-
-
-def recheck(actor: User, *, run: Run, ordinal: int | None = None, stop: bool = False) -> int:
-    """Ask a worker to look what is left of lost invocations, or to stop it; return how many that concerns.
-
-    Raises: NotAllowed.
-    """
-    rules.require_anywhere(actor, Action.STOP_RUN)
-    with transaction.atomic():
-        rows = _stoppable(actor, run, ordinal).filter(status=Status.LOST).exclude(marker=None)
-        concerned = Invocation.objects.filter(pk__in=rows.values("pk")).update(
-            # Without an owner: a look that is under way answers another question.
-            recheck=Recheck.STOP if stop else Recheck.LOOK,
-            owner=None,
-            revision=queue.next_revision(run),
-        )
-        record(actor, "run.recheck", f"run {run.pk}", ordinal=ordinal, stop=stop, concerned=concerned)
-        transaction.on_commit(bus.ring)
-    return concerned
-
-
-def _stoppable(actor: User, run: Run, ordinal: int | None) -> QuerySet[Invocation]:
-    rules.require_anywhere(actor, Action.STOP_RUN)
-    asked = run.invocations.all() if ordinal is None else run.invocations.filter(ordinal=ordinal)
-    rows = asked.filter(rules.scope(actor, Action.STOP_RUN, field="instance__group"))
-    if asked.exists() and not rows.exists():
-        raise rules.NotAllowed(Action.STOP_RUN)
-    return rows
-
-
-def _cancel_queued(actor: User, run: Run, rows: QuerySet[Invocation]) -> int:
-    now = timezone.now()
-    return Invocation.objects.filter(pk__in=rows.filter(status=Status.QUEUED).values("pk")).update(
-        status=Status.CANCELLED,
-        reason="stopped_before_start",
-        message="Stopped before it started. The command did not run.",
-        finished_at=now,
-        stop_requested_at=now,
-        stop_requested_by=actor.get_username(),
-        revision=queue.next_revision(run),
-    )
-
-
-def _mark_active(actor: User, run: Run, rows: QuerySet[Invocation]) -> int:
-    active = rows.filter(status__in=sorted(ACTIVE), stop_requested_at=None)
-    return Invocation.objects.filter(pk__in=active.values("pk")).update(
-        stop_requested_at=timezone.now(),
-        stop_requested_by=actor.get_username(),
-        revision=queue.next_revision(run),
-    )
 
 
 # ------------------------------------------------------------------ what one may see

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from console.members.models import User
-from console.runs import services
+from console.runs import refusals
 from console.runs.choice import Choice, look_up, matching_instances
 from console.runs.choice_fields import ADDRESS, NAMES, SELECTION, choice_in, field_for, nothing_chosen, way_of
 from console.runs.confirmation import Confirmation, confirmation_for
@@ -106,7 +106,7 @@ def targets_of(user: User, data: Mapping[str, Any], command_type: str) -> Target
         return Targets(error=str(error), error_field=field_for(error, data))
     windows = sum(is_windows(row.os) for row in rows)
     is_any = command_type not in CommandType.values or 0 < windows < len(rows)
-    skipped = services.would_skip(rows, None if is_any else command_type)
+    skipped = refusals.would_skip(rows, None if is_any else command_type)
     lacking = without_credential(row for row in rows if not row.is_disabled)
     find = str(data.get("list_find") or "").strip()[:80]
     listed = [row.name for row in rows if find.lower() in row.name.lower()]

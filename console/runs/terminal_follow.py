@@ -11,7 +11,7 @@ from django.db import connection
 
 from console import bus
 from console.members.models import User
-from console.runs import services
+from console.runs import stopping
 from console.runs.models import Run
 from console.runs.terminal_question import Question
 from console.runs.terminal_view import INTERRUPTED, PIPE_CLOSED, TerminalView
@@ -70,7 +70,7 @@ class Follower:
     async def _stop(self) -> None:
         self._stop_was_asked = True
         self._say(f"Stopping run {self._run.pk}. Press Ctrl+C again to leave without waiting for it.")
-        await self._in_thread(services.stop_run, self._actor, run=self._run)
+        await self._in_thread(stopping.stop_run, self._actor, run=self._run)
 
     async def _in_thread(self, call: Callable[..., Result], *args: object, **kwargs: object) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._thread, functools.partial(call, *args, **kwargs))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from django.template.loader import render_to_string
 
 from console.members.models import User
-from console.runs import answers, output, services
+from console.runs import answers, output, services, stopping
 from console.runs.answers import Answer
 from console.runs.models import Invocation, OutputKind, Run
 from console.runs.presentation import run_view
@@ -170,4 +170,4 @@ def answer(user: User, run_id: int, what: str, batch: int) -> None:
 
 def stop(user: User, run_id: int, ordinal: int | None) -> None:
     """Stop a run or one of its invocations for a viewer. Raises: Run.DoesNotExist, NotAllowed."""
-    services.stop_run(user, run=Run.objects.get(pk=services.visible_runs(user).get(pk=run_id).pk), ordinal=ordinal)
+    stopping.stop_run(user, run=Run.objects.get(pk=services.visible_runs(user).get(pk=run_id).pk), ordinal=ordinal)

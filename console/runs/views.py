@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console.runs import answers, history, keep_fields, output, services
+from console.runs import answers, history, keep_fields, output, services, stopping
 from console.runs.answers import Answer
 from console.runs.families import for_windows, for_windows_alone, send_to_families, to_show
 from console.runs.former import ALL as WHOLE_RUN
@@ -249,7 +249,7 @@ def run(request: SignedInRequest, run_id: int) -> HttpResponse:
 def stop_run(request: SignedInRequest, run_id: int) -> HttpResponse:
     """Stop a run or one invocation (``i``) of it."""
     found = get_object_or_404(services.visible_runs(request.user), pk=run_id)
-    services.stop_run(request.user, run=found, ordinal=_number(request.POST.get("i"), None))
+    stopping.stop_run(request.user, run=found, ordinal=_number(request.POST.get("i"), None))
     if request.htmx:
         return HttpResponse(status=204)
     return redirect("run", run_id)
@@ -274,7 +274,7 @@ def recheck_run(request: SignedInRequest, run_id: int) -> HttpResponse:
     """Look what is left of lost invocations (``i`` for one), or stop it (``stop``)."""
     found = get_object_or_404(services.visible_runs(request.user), pk=run_id)
     ordinal = _number(request.POST.get("i"), None)
-    services.recheck(request.user, run=found, ordinal=ordinal, stop=bool(request.POST.get("stop")))
+    stopping.recheck(request.user, run=found, ordinal=ordinal, stop=bool(request.POST.get("stop")))
     if request.htmx:
         return HttpResponse(status=204)
     return redirect("run", run_id)

@@ -13,7 +13,7 @@ from console.runs.models import Run
 from console.runs.prompts import Prompt, Prompts
 from console.runs.queue import Claim
 from console.runs.rate import Rollout
-from console.runs.services import os_mismatch
+from console.runs.refusals import os_mismatch
 from console.runs.status import Status
 from console.runs.variables import Variables
 from instances.access import rules

@@ -3,7 +3,7 @@
 import pytest
 from django.urls import reverse
 
-from console.runs import families, queue, services
+from console.runs import families, queue, refusals
 from console.runs.families import Part, send_to_families, sent_with
 from console.runs.models import Run
 from console.runs.prompts import Prompts
@@ -204,7 +204,7 @@ def test_a_saved_command_for_both_families_sends_the_text_of_the_selected_one(cl
 @pytest.mark.parametrize("command_type", ["shell", "bat", "powershell"])
 @pytest.mark.parametrize("is_corrected_later", [False, True])
 def test_no_order_is_ever_made_for_an_instance_of_another_family(os, command_type, is_corrected_later):
-    takes = command_type in services.TAKES[os]
+    takes = command_type in refusals.TAKES[os]
     fitting = "linux" if command_type == "shell" else "windows"
     instance = factories.InstanceFactory(os=fitting if is_corrected_later else os)
     run = send(instances=[instance], command_type=command_type)

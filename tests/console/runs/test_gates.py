@@ -11,7 +11,7 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from console.runs import attempts, queue, services
+from console.runs import attempts, queue, services, stopping
 from console.runs.answers import Answer, answer
 from console.runs.models import Invocation, Run, WorkerLease
 from console.runs.rate import EVERYTHING, Rollout, plan
@@ -147,14 +147,14 @@ def test_the_only_batch_has_no_gate_behind_it(worker):
 def test_stopped_while_it_waits_it_ends(worker):
     run = send(3, **rollout(first="1"))
     end(take(worker))
-    services.stop_run(run.actor, run=run)
+    stopping.stop_run(run.actor, run=run)
     assert state(run)[:2] == ("stopped", "")
 
 
 def test_the_question_outlives_the_end_of_the_batch_it_is_about(worker):
     run = send(3, **rollout(first="1", batch_size="1"))
     end(take(worker))
-    services.stop_run(run.actor, run=run, ordinal=1)
+    stopping.stop_run(run.actor, run=run, ordinal=1)
     assert state(run) == ("waiting", "ask", 2)
     assert not answer(run.actor, run=run, what=Answer.CONTINUE, batch=1)
     assert answer(run.actor, run=run, what=Answer.CONTINUE, batch=2)
@@ -321,7 +321,7 @@ def test_a_batch_is_not_over_while_one_of_it_waits_for_another_attempt(worker):
 def test_one_that_waits_is_cancelled_at_once_by_a_stop(worker):
     run = send(1)
     put_back(claim_one(worker))
-    services.stop_run(run.actor, run=run)
+    stopping.stop_run(run.actor, run=run)
     assert (run.invocations.get().status, state(run)[0]) == ("cancelled", "stopped")
 
 

@@ -3,7 +3,7 @@ import uuid
 import pytest
 from django.urls import reverse
 
-from console.runs import queue, services
+from console.runs import queue, services, stopping
 from console.runs.models import PromptedPassword, Run
 from console.runs.prompts import Prompt, Prompts
 from console.worker import preparation
@@ -139,7 +139,7 @@ def test_nothing_is_kept_where_every_instance_has_a_credential(worker):
 
 def test_what_is_left_of_an_ended_run_is_removed(worker):
     run = send()
-    services.stop_run(run.actor, run=run)
+    stopping.stop_run(run.actor, run=run)
     worker.forget_ended()
     assert not PromptedPassword.objects.exists()
 

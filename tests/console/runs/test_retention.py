@@ -7,7 +7,7 @@ from django.db.models import Sum
 from django.db.models.functions import Length
 from django.utils import timezone
 
-from console.runs import output, queue, retention, services
+from console.runs import output, queue, retention, stopping
 from console.runs.models import Invocation, Output, OutputKind, Run
 from console.runs.retention import Limits, Plan
 from console.runs.status import Status
@@ -89,7 +89,7 @@ def test_what_somebody_asks_about_after_the_plan_is_kept(limits):
     planned = retention.plan(limits)
     assert planned != Plan()
     run.invocations.update(status=Status.LOST, marker="0" * 32)
-    assert services.recheck(run.actor, run=run) == 1
+    assert stopping.recheck(run.actor, run=run) == 1
     list(retention.carry_out(planned, actor=None))
     assert Output.objects.count() == 1
     assert runs_left() == [run.pk]

@@ -1,7 +1,7 @@
 import pytest
 from django.utils import timezone
 
-from console.runs import queue, run_secrets, services
+from console.runs import queue, run_secrets, services, stopping
 from console.runs.journal import Journal
 from console.runs.models import Run, RunSecrets
 from console.runs.prompts import Prompts
@@ -65,7 +65,7 @@ def test_a_secret_goes_with_the_end_of_its_run_and_not_before():
 
 def test_a_stop_of_what_is_queued_removes_it_too():
     run = send(secrets=(("TOKEN", SECRET),))
-    services.stop_run(run.actor, run=run)
+    stopping.stop_run(run.actor, run=run)
     assert not RunSecrets.objects.exists()
 
 

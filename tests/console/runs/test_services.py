@@ -1,6 +1,6 @@
 import pytest
 
-from console.runs import queue, services
+from console.runs import queue, services, stopping
 from console.runs.models import Run
 from console.runs.services import Options, RunError
 from instances.access.models import Role
@@ -125,7 +125,7 @@ def test_no_target_is_refused():
 
 def test_stop_cancels_what_is_queued_at_once():
     run = send(3)
-    assert services.stop_run(run.actor, run=run) == 3
+    assert stopping.stop_run(run.actor, run=run) == 3
     run.refresh_from_db()
     assert statuses(run) == [("cancelled", "stopped_before_start")] * 3
     assert (run.status, run.has_ended) == ("stopped", True)
@@ -135,7 +135,7 @@ def test_stop_marks_what_is_active_for_its_worker_and_says_nothing_more():
     run = send(2, max_concurrency=1)
     worker = enlisted_worker()
     (claim,) = queue.claim(worker, slots=10)
-    services.stop_run(run.actor, run=run)
+    stopping.stop_run(run.actor, run=run)
     assert queue.stops_wanted(worker) == [claim.invocation_id]
     run.refresh_from_db()
     assert statuses(run) == [("connecting", ""), ("cancelled", "stopped_before_start")]
@@ -144,7 +144,7 @@ def test_stop_marks_what_is_active_for_its_worker_and_says_nothing_more():
 
 def test_stop_of_one_leaves_the_others():
     run = send(3)
-    services.stop_run(run.actor, run=run, ordinal=1)
+    stopping.stop_run(run.actor, run=run, ordinal=1)
     assert [status for status, _ in statuses(run)] == ["queued", "cancelled", "queued"]
     run.refresh_from_db()
     assert run.stop_requested_at is None
@@ -152,16 +152,16 @@ def test_stop_of_one_leaves_the_others():
 
 def test_stop_asked_twice_or_after_the_end_changes_nothing():
     run = send(1)
-    services.stop_run(run.actor, run=run)
+    stopping.stop_run(run.actor, run=run)
     before = list(run.invocations.values("status", "stop_requested_by", "finished_at"))
-    assert services.stop_run(factories.UserFactory(), run=run) == 0
+    assert stopping.stop_run(factories.UserFactory(), run=run) == 0
     assert list(run.invocations.values("status", "stop_requested_by", "finished_at")) == before
 
 
 def test_a_viewer_may_not_stop():
     run = send(1)
     with pytest.raises(NotAllowed):
-        services.stop_run(factories.UserFactory(role=Role.VIEWER), run=run)
+        stopping.stop_run(factories.UserFactory(role=Role.VIEWER), run=run)
     assert statuses(run) == [("queued", "")]
 
 

@@ -6,7 +6,7 @@ import uuid
 import pytest
 from django.utils import timezone
 
-from console.runs import queue, services
+from console.runs import queue, stopping
 from console.runs.models import WorkerLease
 from console.runs.status import Status
 from console.worker import aftercare
@@ -58,7 +58,7 @@ def outcome(run):
 
 
 def test_check_again_finds_what_still_runs_and_leaves_it_alone(lost, left_running):
-    services.recheck(lost.actor, run=lost)
+    stopping.recheck(lost.actor, run=lost)
     asyncio.run(look_after())
     assert outcome(lost) == ("lost", "still_running")
     assert str(left_running.pid) in lost.invocations.get().message
@@ -66,27 +66,27 @@ def test_check_again_finds_what_still_runs_and_leaves_it_alone(lost, left_runnin
 
 
 def test_stop_what_is_left_ends_it_and_says_stopped_only_then(lost, left_running):
-    services.recheck(lost.actor, run=lost, stop=True)
+    stopping.recheck(lost.actor, run=lost, stop=True)
     asyncio.run(look_after())
     assert outcome(lost) == ("stopped", "stopped_later")
     assert left_running.wait(5) == -15
 
 
 def test_when_nothing_is_left_the_outcome_stays_unknown_and_says_so(lost):
-    services.recheck(lost.actor, run=lost, stop=True)
+    stopping.recheck(lost.actor, run=lost, stop=True)
     asyncio.run(look_after())
     assert outcome(lost) == ("lost", "ended_unseen")
 
 
 def test_asking_is_done_once(lost):
-    services.recheck(lost.actor, run=lost)
+    stopping.recheck(lost.actor, run=lost)
     first, second = enlisted_worker(), enlisted_worker()
     assert len(queue.take_rechecks(first, limit=10)) == 1
     assert queue.take_rechecks(first, limit=10) == queue.take_rechecks(second, limit=10) == []
 
 
 def test_what_a_worker_was_asked_and_died_over_another_takes_up(lost):
-    services.recheck(lost.actor, run=lost)
+    stopping.recheck(lost.actor, run=lost)
     first, second = enlisted_worker(), enlisted_worker()
     (asked,) = queue.take_rechecks(first, limit=10)
     WorkerLease.objects.filter(pk=first).delete()
@@ -99,10 +99,10 @@ def test_what_a_worker_was_asked_and_died_over_another_takes_up(lost):
 
 
 def test_a_stop_asked_for_during_a_look_is_not_answered_by_the_look(lost):
-    services.recheck(lost.actor, run=lost)
+    stopping.recheck(lost.actor, run=lost)
     worker = enlisted_worker()
     (look,) = queue.take_rechecks(worker, limit=10)
-    services.recheck(lost.actor, run=lost, stop=True)
+    stopping.recheck(lost.actor, run=lost, stop=True)
     (stop,) = queue.take_rechecks(worker, limit=10)
     assert stop.recheck == "stop"
     assert not queue.resolve_lost(worker, look, status=Status.LOST, reason="still_running", message="")
@@ -111,9 +111,9 @@ def test_a_stop_asked_for_during_a_look_is_not_answered_by_the_look(lost):
 
 def test_only_lost_ones_are_looked_after(lost):
     lost.invocations.update(status="succeeded")
-    assert services.recheck(lost.actor, run=lost) == 0
+    assert stopping.recheck(lost.actor, run=lost) == 0
 
 
 def test_a_viewer_may_not_ask(lost):
     with pytest.raises(NotAllowed):
-        services.recheck(factories.UserFactory(role=Role.VIEWER), run=lost, stop=True)
+        stopping.recheck(factories.UserFactory(role=Role.VIEWER), run=lost, stop=True)
