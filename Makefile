@@ -4,6 +4,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Some machines forbid it, yet the tests start hundreds of Pythons: each would compile the console and the tests anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: run test check format types structure weaknesses tools
 
@@ -25,10 +27,9 @@ tools:
 
 test: $(VENV)/.installed-dev tools
 	node --test tests/js/
-	$(BIN)/python -m pytest -q -n 2 -m "not slow"
-	$(BIN)/python -m pytest -q -n 3 --dist loadfile -m "slow and not browser"
-	# In the order of the files: the longest ones come first, and nobody waits for them in the end.
-	$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder --randomly-dont-reorganize -m browser
+	# More at once than there are cores: many wait for a server or a browser. A file stays with one process, which
+	# starts its servers once; the order of the files is that of tests/conftest.py.
+	$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder
 
 # Side by side with make -j: the types alone take as long as the rest.
 check: format types structure weaknesses

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     os.environ |= {"MUSTER_DATA": str(folder / "data"), "DJANGO_SETTINGS_MODULE": "console.settings"}
     (folder / "data").mkdir(exist_ok=True)
-    cluster = _start_postgres(folder) if options.database == "postgresql" else None
+    cluster = start_postgres(folder) if options.database == "postgresql" else None
     try:
         _measure_all(options)
     finally:
@@ -75,7 +76,8 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _start_postgres(folder: Path) -> Any:
+def start_postgres(folder: Path) -> Any:
+    """Start a server of the size of this machine in a folder, and have the settings name it; stop it afterwards."""
     from tests.support.postgres import Cluster
 
     folder.chmod(0o755)
@@ -92,11 +94,12 @@ def _measure_all(options: argparse.Namespace) -> None:
     import django
 
     django.setup()
+    from django.conf import settings
     from django.core.management import call_command
-    from django.test.utils import setup_test_environment
     from django.urls import get_resolver
 
-    setup_test_environment()
+    # Nothing else of a test's environment: it keeps a copy of what every template was given.
+    settings.ALLOWED_HOSTS = ["testserver"]
     call_command("migrate", verbosity=0)
     # As the web process does.
     from console.collector import spare_the_collector
@@ -272,7 +275,8 @@ class Pages:
         """Print a table; a cell over its limit is marked."""
         from django.test import Client
 
-        print("| page | person | p50 ms | p95 ms | CPU ms | queries | |\n|---|---|---|---|---|---|---|")
+        print("| page | person | p50 ms | p95 ms | CPU p50 ms | CPU p95 ms | queries | |")
+        print("|---|---|---|---|---|---|---|---|")
         people = {"administrator": "user-00", "viewer of 67": "user-01", "viewer of 3,334": "user-02"}
         for person, name in people.items():
             from console.members.models import User
@@ -324,19 +328,43 @@ class Pages:
                 asked.append(sql)
                 return execute(sql, *rest)
 
+            worked = processor_s()
             with connection.execute_wrapper(note):
-                started, worked = time.perf_counter(), time.process_time()
+                started = time.perf_counter()
                 response = client.get(path)
                 times.append(1000 * (time.perf_counter() - started))
-                busy.append(1000 * (time.process_time() - worked))
+            busy.append(1000 * (processor_s() - worked))
             assert response.status_code in (200, 404), (path, response.status_code)
             counts.add(len(asked))
-        p50, p95 = statistics.median(times), sorted(times)[max(0, int(0.95 * len(times)) - 1)]
-        over = "over" if p95 > LIMIT_MS or max(counts) > LIMIT_QUERIES else ""
+        most, most_busy = (sorted(values)[max(0, int(0.95 * len(values)) - 1)] for values in (times, busy))
+        over = "over" if most > LIMIT_MS or max(counts) > LIMIT_QUERIES else ""
         print(
-            f"| {page} | {person} | {p50:.0f} | {p95:.0f} | {statistics.median(busy):.0f} | {max(counts)} | {over} |",
+            f"| {page} | {person} | {statistics.median(times):.0f} | {most:.0f} | {statistics.median(busy):.0f} "
+            f"| {most_busy:.0f} | {max(counts)} | {over} |",
             flush=True,
         )
+
+
+def processor_s() -> float:
+    """Return the processor time used so far by this process and, with PostgreSQL, by what serves its connections.
+
+    Of the workers that PostgreSQL starts for one statement it has nothing.
+    """
+    from django.db import connection
+
+    if connection.vendor != "postgresql":
+        return time.process_time()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'muster'")
+        backends = [row[0] for row in cursor.fetchall()]
+    for pid in backends:
+        # The pool ends some; what they had used stays counted.
+        with suppress(FileNotFoundError):
+            _used_ns[pid] = int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
+    return time.process_time() + sum(_used_ns.values()) / 1e9
+
+
+_used_ns: dict[int, int] = {}
 
 
 if __name__ == "__main__":

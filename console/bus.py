@@ -46,7 +46,7 @@ def ring(*listeners: str) -> None:
     sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     sender.setblocking(False)
     with contextlib.closing(sender):
-        for path in _folder().glob("*.bell"):
+        for path in socket_folder().glob("*.bell"):
             if path.name.partition("-")[0] in kinds:
                 _ring_one(sender, path)
 
@@ -70,7 +70,7 @@ class Bell:
     """
 
     def __init__(self, kind: str, name: str, executor: Executor) -> None:
-        self._path = _folder() / f"{kind}-{name}.bell"
+        self._path = socket_folder() / f"{kind}-{name}.bell"
         self._executor = executor
         self._rung = asyncio.Event()
         self._version: int | None = None
@@ -168,7 +168,11 @@ async def forget_wakes(channel_name: str) -> None:
     await get_channel_layer().group_discard(WAKE_GROUP, channel_name)
 
 
-def _folder() -> Path:
+def socket_folder() -> Path:
+    """Return the folder of this data folder's unix sockets, 0700, with a path short enough for their names.
+
+    Side effects: makes it. Raises: PermissionError when somebody else owns it.
+    """
     folder = Path(settings.DATA_DIR) / "bells"
     if len(str(folder)) > _LONGEST_SOCKET_PATH - 45:
         digest = hashlib.sha256(str(settings.DATA_DIR).encode()).hexdigest()[:12]

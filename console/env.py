@@ -5,6 +5,7 @@ docs/reference/settings.md lists every variable; a test compares the two.
 
 import ipaddress
 import os
+import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +21,17 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 RETENTION_DAYS_LIMIT = 36_500
 # The kept tail has to fit, and something before it.
 LEAST_OUTPUT_CAP = 512 * 1024
+# A month: what is kept open longer was forgotten.
+SESSION_LIMIT_S = 31 * 24 * 3600
 _YES, _NO = {"yes", "y", "true", "on", "ok", "1"}, {"no", "n", "false", "off", "0", ""}
 # Addresses of a cloud's metadata service among them.
 LINK_LOCAL = ("169.254.0.0/16", "fe80::/10")
+_HOST = re.compile(r"\[[0-9a-f:.]+\]|[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+_USUAL_PORTS = {"http": 80, "https": 443}
+_URL_RULE = (
+    "MUSTER_URL must look like https://console.example.com or http://10.0.0.5:8000: a host, and a port if need be, "
+    "without a user name and without a path."
+)
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -30,7 +39,8 @@ LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 class Env:
     """What was read.
 
-    Units: ``output_cap``, ``file_limit`` and ``retention_bytes`` are bytes, ``retention_days`` days.
+    Units: ``output_cap``, ``file_limit`` and ``retention_bytes`` are bytes, ``retention_days`` and
+    ``recording_days`` days, ``…_s`` seconds.
     """
 
     data: Path
@@ -45,6 +55,7 @@ class Env:
     file_limit: int
     retention_days: int
     retention_bytes: int
+    recording_days: int
     denied_networks: tuple[str, ...]
     workers: int
     agent_socket: str
@@ -52,6 +63,11 @@ class Env:
     email_from: str
     confirm_above: int
     confirm_tags: tuple[str, ...]
+    session_idle_s: int
+    session_age_s: int
+    session_grace_s: int
+    sessions_per_user: int
+    sessions_per_instance: int
 
 
 def default_workers() -> int:
@@ -65,7 +81,7 @@ def read() -> Env:
     Raises: ImproperlyConfigured, naming the variable, when a value cannot be used.
     """
     env = environ.Env()
-    url = env.str("MUSTER_URL", "").rstrip("/")
+    url = env.str("MUSTER_URL", "").rstrip("/").lower()
     database_url = env.str("DATABASE_URL", "")
     hosts, origins = _hosts_and_origins(url, _number(env, "MUSTER_PORT", 8000, least=1, most=65_535))
     return Env(
@@ -81,6 +97,7 @@ def read() -> Env:
         file_limit=_number(env, "MUSTER_FILE_LIMIT", 1024**3, least=1),
         retention_days=_number(env, "MUSTER_RETENTION_DAYS", 90, most=RETENTION_DAYS_LIMIT),
         retention_bytes=_number(env, "MUSTER_RETENTION_BYTES", 10 * 1024**3),
+        recording_days=_number(env, "MUSTER_RECORDING_DAYS", 90, most=RETENTION_DAYS_LIMIT),
         denied_networks=_denied_networks(env, database_url),
         workers=_number(env, "MUSTER_WORKERS", default_workers(), least=1),
         agent_socket=env.str("MUSTER_AGENT_SOCKET", ""),
@@ -88,6 +105,11 @@ def read() -> Env:
         email_from=env.str("MUSTER_EMAIL_FROM", "muster@localhost"),
         confirm_above=_number(env, "MUSTER_CONFIRM_ABOVE", 50),
         confirm_tags=_tags(env.list("MUSTER_CONFIRM_TAGS", default=[])),
+        session_idle_s=_number(env, "MUSTER_SESSION_IDLE_S", 2 * 3600, least=10, most=SESSION_LIMIT_S),
+        session_age_s=_number(env, "MUSTER_SESSION_AGE_S", 24 * 3600, least=10, most=SESSION_LIMIT_S),
+        session_grace_s=_number(env, "MUSTER_SESSION_GRACE_S", 4 * 3600, most=SESSION_LIMIT_S),
+        sessions_per_user=_number(env, "MUSTER_SESSIONS_PER_USER", 50),
+        sessions_per_instance=_number(env, "MUSTER_SESSIONS_PER_INSTANCE", 20),
     )
 
 
@@ -115,11 +137,18 @@ def secret(path: Path) -> str:
 def _hosts_and_origins(url: str, port: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if not url:
         return LOOPBACK_NAMES, tuple(f"http://{name}:{port}" for name in LOOPBACK_NAMES)
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path:
-        raise ImproperlyConfigured("MUSTER_URL must look like https://console.example.com, without a path.")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return (host,), (f"{parts.scheme}://{parts.netloc}",)
+    try:
+        parts = urlsplit(url)
+        host, number = parts.hostname or "", parts.port
+    except ValueError:
+        raise ImproperlyConfigured(_URL_RULE) from None
+    host = f"[{host}]" if ":" in host else host
+    there = host if number is None else f"{host}:{number}"
+    # Anything besides, such as user:password@, would be in every link, and in an origin that no browser has.
+    if not _HOST.fullmatch(host) or number == 0 or url not in {f"http://{there}", f"https://{there}"}:
+        raise ImproperlyConfigured(_URL_RULE)
+    is_usual = number == _USUAL_PORTS[parts.scheme]
+    return (host,), (f"{parts.scheme}://{host if is_usual else there}",)
 
 
 def _number(env: environ.Env, name: str, default: int, *, least: int = 0, most: int | None = None) -> int:

@@ -83,8 +83,12 @@ LOGOUT_REDIRECT_URL = "sign-in"
 AXES_FAILURE_LIMIT = 8
 AXES_COOLOFF_TIME = 0.25
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+# What is never kept of a refused form, nor logged: the names of its fields. The field "password" is one by itself.
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "old", "again"]
 AXES_LOCKOUT_TEMPLATE = "members/locked_out.html"
 AXES_RESET_ON_SUCCESS = True
+# Attempts during a lock are not recorded: each would begin the 15 minutes anew, and make the row longer without end.
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_VERBOSE = False
 
 # Without a mail server nothing is ever sent: the pages say so.

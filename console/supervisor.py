@@ -17,7 +17,10 @@ BACK_OFF_S = (1, 2, 4, 8, 16, 30)
 GIVE_UP_DEATHS, GIVE_UP_WITHIN_S = 5, 60.0
 # Draining workers take up to 30 s, then stop what is left, verified.
 DRAIN_S = 75.0
+# What the web process may take after them, with all its sockets.
+LAST_S = 10.0
 LAST_LINES = 15
+_LOCK = "console.lock"
 
 
 class GivenUp(Exception):
@@ -34,13 +37,29 @@ def lock_data_folder(folder: Path) -> IO[str]:
     Raises: DataFolderLocked; PermissionError when the folder cannot be written.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file = (folder / "console.lock").open("w")
+    # Not emptied by the opening: it says where another one answers.
+    file = (folder / _LOCK).open("a")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
         raise DataFolderLocked(f"Another Muster is running on {folder}. Stop it first.") from None
     return file
+
+
+def note_address(lock: IO[str], address: str) -> None:
+    """Write into the lock's file where this console answers; empty at its end."""
+    lock.truncate(0)
+    lock.write(address)
+    lock.flush()
+
+
+def noted_address(folder: Path) -> str:
+    """Return where the console on a data folder answers; empty when none is running that did not die."""
+    try:
+        return (folder / _LOCK).read_text()
+    except OSError:
+        return ""
 
 
 @dataclass
@@ -53,6 +72,8 @@ class Child:
     deaths: deque[float] = field(default_factory=lambda: deque(maxlen=GIVE_UP_DEATHS))
     start_at: float = 0.0
     log: Path | None = None
+    # Others need it for as long as they end.
+    ends_last: bool = False
 
     def note_death(self, now: float) -> None:
         """Set when to start again. Raises: GivenUp after too many deaths in a short time."""
@@ -139,18 +160,24 @@ class Supervisor:
         self._ending = True
 
     def _end(self) -> None:
-        running = [child.process for child in self._children if child.process and child.process.poll() is None]
+        self._end_those(DRAIN_S, last=False)
+        self._end_those(LAST_S, last=True)
+        os.close(self._pipe_out)
+
+    def _end_those(self, within_s: float, *, last: bool) -> None:
+        those = [child.process for child in self._children if child.ends_last == last]
+        running = [process for process in those if process and process.poll() is None]
         for process in running:
             process.terminate()
-        deadline = time.monotonic() + DRAIN_S
-        self._say_what_is_waited_for(running)
+        deadline = time.monotonic() + within_s
+        if not last:
+            self._say_what_is_waited_for(running)
         for process in running:
             try:
                 process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        os.close(self._pipe_out)
 
 
 # ------------------------------------------------------------------ the children's side
@@ -167,7 +194,11 @@ def end_with_parent(handle: int, end: Callable[[], None]) -> None:
     threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
-def fail(sentence: str) -> NoReturn:
-    """Print one sentence and end with status 2."""
-    sys.stderr.write(f"{sentence}\n")
+def fail(said: str | Exception) -> NoReturn:
+    """Print one sentence and end with status 2; an error of the system is said without its number."""
+    if isinstance(said, OSError) and said.strerror:
+        said = f"{said.filename} cannot be used: {said.strerror}." if said.filename else f"{said.strerror}."
+    elif isinstance(said, UnicodeError):
+        said = "What was given is not UTF-8 text."
+    sys.stderr.write(f"{said}\n")
     raise SystemExit(2)

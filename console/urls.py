@@ -11,6 +11,8 @@ urlpatterns = [
     path("", include("console.reports.urls")),
     path("", include("console.results.urls")),
     path("", include("console.schedules.urls")),
+    path("", include("console.recordings.urls")),
+    path("", include("console.sessions.urls")),
     path("", include("console.transfers.urls")),
     path("", include("console.library.urls")),
     path("", include("console.notifications.urls")),

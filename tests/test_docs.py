@@ -124,7 +124,7 @@ def test_the_filter_language_names_every_key_and_state():
 
 def test_troubleshooting_names_every_reason_code():
     said = first_column(page("docs/how-to/troubleshooting.md"))
-    used = set(reasons_of_errors()) | set(reasons_in_code()) | set(execute._NOT_STARTED) | set(execute._CAUSES.values())
+    used = set(reasons_of_errors()) | set(reasons_in_code()) | set(execute._NOT_STARTED) | set(execute.CAUSES.values())
     assert {"dns", "auth_failed", "cwd_missing", "exit_status", "stop_unconfirmed", "max_errors"} <= used
     assert used | set(ADVICE) == said | NEVER_SHOWN
 
@@ -151,7 +151,7 @@ def reasons_at(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Call):
         name = getattr(node.func, "id", getattr(node.func, "attr", ""))
         yield from (text for word in node.keywords if word.arg == "reason" for text in constants(word.value))
-        if name in {"Refusal", "Ended", "_not_started", "_probe", "skip_queued"}:
+        if name in {"Refusal", "Ended", "not_started", "_probe", "skip_queued"}:
             yield from (text for argument in node.args for text in constants(argument))
     elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         defaults = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)

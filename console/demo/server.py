@@ -12,6 +12,9 @@ from typing import Any
 
 import asyncssh  # noqa: TID251  a server, which the engine is not: docs/decisions/0002-demo-server-speaks-ssh.md
 
+from console.demo.terminal import DemoTerminal
+from instances.engine.transport import Size
+
 logger = logging.getLogger(__name__)
 
 ADDRESS = "127.0.0.1"
@@ -20,6 +23,7 @@ MARKER = "MUSTER_DEMO_FLEET"
 # Output of a child that outlives its command is passed on for this long, as long as sshd's clients wait.
 DRAIN_S = 1.0
 GRACE_S = 2.0
+BASH = "/bin/bash"
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,8 @@ class _Server:
             server_host_keys=[str(self.place.host_key)],
             authorized_client_keys=str(self.place.authorized_keys),
             encoding=None,
-            allow_pty=False,
+            # What is typed is the shell's to edit.
+            line_editor=False,
             agent_forwarding=False,
             password_auth=False,
             kbdint_auth=False,
@@ -182,6 +187,8 @@ class _Command(asyncssh.SSHServerSession[bytes], asyncio.SubprocessProtocol):
         self._has_eof = False
         self._open_pipes = {1, 2}
         self._starting: asyncio.Future[Any] | None = None
+        self._size: Size | None = None
+        self._terminal: DemoTerminal | None = None
 
     # ------------------------------------------------------------------ the channel
 
@@ -197,9 +204,24 @@ class _Command(asyncssh.SSHServerSession[bytes], asyncio.SubprocessProtocol):
         else:
             self._channel = chan
 
+    def pty_requested(self, term_type: str, term_size: tuple[int, int, int, int], term_modes: Any) -> bool:
+        self._size = Size(*term_size[:2])
+        return True
+
     def exec_requested(self, command: str) -> bool:
         self._line = command
         return True
+
+    def shell_requested(self) -> bool:
+        """Give a login shell to whoever has asked for a terminal first."""
+        if self._size is None:
+            return False
+        self._terminal = DemoTerminal(self._channel, self._size)
+        return True
+
+    def terminal_size_changed(self, width: int, height: int, pixwidth: int, pixheight: int) -> None:
+        if self._terminal is not None:
+            self._terminal.resize(Size(width, height))
 
     def session_started(self) -> None:
         loop = asyncio.get_running_loop()
@@ -210,6 +232,13 @@ class _Command(asyncssh.SSHServerSession[bytes], asyncio.SubprocessProtocol):
         loop = asyncio.get_running_loop()
         place = self._server.place
         place.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._terminal is not None:
+            self._server.hold(self)
+            try:
+                await self._terminal.run(_login(self._server.environment), str(place.home))
+            finally:
+                self._server.let_go(self)
+            return
         await loop.subprocess_exec(
             lambda: self,
             "/bin/sh",
@@ -221,7 +250,9 @@ class _Command(asyncssh.SSHServerSession[bytes], asyncio.SubprocessProtocol):
         )
 
     def data_received(self, data: bytes, datatype: int | None) -> None:
-        if self._process is None:
+        if self._terminal is not None:
+            self._terminal.type(data)
+        elif self._process is None:
             self._early.append(data)
         else:
             self._feed(data)
@@ -237,20 +268,28 @@ class _Command(asyncssh.SSHServerSession[bytes], asyncio.SubprocessProtocol):
             self.send(number)
 
     def pause_writing(self) -> None:
+        if self._terminal is not None:
+            self._terminal.brake(True)
         self._each_pipe("pause_reading")
 
     def resume_writing(self) -> None:
+        if self._terminal is not None:
+            self._terminal.brake(False)
         self._each_pipe("resume_reading")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Close the pipes of a command whose channel is gone; it learns of it as from sshd."""
         self._channel = None
+        if self._terminal is not None:
+            self._terminal.hang_up()
         self._each_pipe("close")
 
     # ------------------------------------------------------------------ the process
 
     def send(self, number: signal.Signals) -> None:
         """Signal the command's group, only while its leader lives: afterwards the number may be somebody else's."""
+        if self._terminal is not None:
+            self._terminal.send(number)
         if self._process is not None and self._process.get_returncode() is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.get_pid(), number)
@@ -310,6 +349,11 @@ def _number(name: str) -> signal.Signals | None:
         return signal.Signals[f"SIG{name.removeprefix('SIG')}"]
     except KeyError:
         return None
+
+
+def _login(environment: dict[str, str]) -> dict[str, str]:
+    """Return the environment of a terminal: with the shell that people expect, where there is one."""
+    return environment | ({"SHELL": BASH} if Path(BASH).exists() else {})
 
 
 def _environment(place: Place) -> dict[str, str]:

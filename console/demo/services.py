@@ -1,6 +1,7 @@
 """Owns the demo fleet's rows and files: register it, find it, remove it without a trace."""
 
 import getpass
+import secrets
 import shutil
 import socket
 import time
@@ -171,8 +172,10 @@ def _write(path: Path, text: str) -> None:
 
 
 def _free_ports(count: int) -> list[int]:
+    # Of consoles on one machine that start together, or of which one is restarted, each has ports of its own.
+    start = secrets.randbelow(len(PORTS))
     found: list[int] = []
-    for port in PORTS:
+    for port in (*PORTS[start:], *PORTS[:start]):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -7,15 +7,17 @@ runs are gone through, newest first, and each is looked into until enough are fo
 from datetime import datetime, time, timedelta
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.db.models.expressions import RawSQL
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from console.history.forms import HistoryForm
+from console.history.pages import number
+from console.literals import is_not
 from console.members.models import User
 from console.runs.history import IN_PROGRESS
 from console.runs.models import Invocation, Run
 from console.saved_commands.models import SavedCommandVersion
+from console.sessions.services import visible_sessions
 from instances.access import rules
 from instances.inventory.models import Instance, Tag
 
@@ -33,29 +35,46 @@ def filtered(user: User, form: HistoryForm) -> QuerySet[Run]:
     form.is_valid()
     data = form.cleaned_data
     runs = Run.objects.filter(_about_the_run(data)).order_by("-pk")
-    outcome = _about_the_outcome(data)
+    outcome = _about_the_outcome(data) & _about_the_session(user, data)
     scope = rules.scope(user, rules.Action.VIEW)
     wanted = _about_the_instance(data)
     if not scope and not wanted and not outcome:
         return runs
     invocations = Invocation.objects.filter(outcome).order_by()
     instances = Instance.objects.filter(scope, wanted).order_by() if scope or wanted else None
-    gone = Q()
+    gone = None
     if not scope and (name := data.get("instance")) and not data.get("tag") and not data.get("group"):
         # The history outlives instances; whose they were is not known any more.
         gone = Q(instance=None, instance_name__icontains=name)
     if _are_few(data, instances):
-        if instances is not None:
-            invocations = invocations.filter(Q(instance__in=instances.values("pk")) | gone)
-        return runs.filter(pk__in=invocations.values("run_id"))
-    if instances is not None:
-        # One inside the other: as a list SQLite would go through all of them for each run.
-        invocations = invocations.filter(Exists(instances.filter(pk=OuterRef("instance_id"))) | gone)
-    return runs.filter(Exists(invocations.filter(run=OuterRef("pk"))))
+        return runs.filter(pk__in=_looked_up(invocations, instances, gone))
+    found = _looked_into(invocations, instances, gone).filter(run=OuterRef("pk"))
+    # Not EXISTS: PostgreSQL makes a join of that, of all of a million invocations, before it takes the newest few.
+    return runs.alias(fitting=Subquery(found.values("pk")[:1])).filter(fitting__isnull=False)
+
+
+def _looked_up(
+    invocations: QuerySet[Invocation], instances: QuerySet[Instance] | None, gone: Q | None
+) -> QuerySet[Invocation, Any]:
+    if instances is None:
+        return invocations.values("run_id")
+    found = invocations.filter(instance__in=instances.values("pk")).values("run_id")
+    # Not OR: PostgreSQL then reads every invocation, where it has an index for each half.
+    return found if gone is None else found.union(invocations.filter(gone).values("run_id"))
+
+
+def _looked_into(
+    invocations: QuerySet[Invocation], instances: QuerySet[Instance] | None, gone: Q | None
+) -> QuerySet[Invocation]:
+    if instances is None:
+        return invocations
+    # One inside the other: as a list SQLite would go through all of them for each run.
+    there: Q | Exists = Exists(instances.filter(pk=OuterRef("instance_id")))
+    return invocations.filter(there if gone is None else there | gone)
 
 
 def _are_few(data: dict[str, Any], instances: QuerySet[Instance] | None) -> bool:
-    if data.get("reason") or data.get("exit_status"):
+    if data.get("reason") or data.get("exit_status") or data.get("session"):
         return True
     return instances is not None and instances.count() * FEW <= Instance.objects.count()
 
@@ -73,6 +92,8 @@ def _about_the_run(data: dict[str, Any]) -> Q:
     if saved := data.get("saved"):
         versions = SavedCommandVersion.objects.filter(saved__name__iexact=saved).order_by()
         conditions &= Q(saved_version__in=versions.values("pk"))
+    if dry_runs := data.get("dry_runs"):
+        conditions &= Q(is_dry_run=dry_runs == "only")
     return conditions & _about_the_time(data)
 
 
@@ -83,7 +104,8 @@ def _about_the_time(data: dict[str, Any]) -> Q:
     if since := data.get("since"):
         conditions &= Q(created_at__gte=_midnight(since))
     if until := data.get("until"):
-        conditions &= Q(created_at__lt=_midnight(until) + timedelta(days=1))
+        # Not the day after: there may be none.
+        conditions &= Q(created_at__lte=timezone.make_aware(datetime.combine(until, time.max)))
     return conditions
 
 
@@ -94,13 +116,22 @@ def _midnight(day: Any) -> datetime:
 def _about_the_outcome(data: dict[str, Any]) -> Q:
     conditions = Q()
     if reason := data.get("reason"):
-        # The literal, so that SQLite knows the partial index to hold what is asked for.
-        conditions &= Q(reason=reason) & ~Q(reason=RawSQL("''", ()))
+        conditions &= Q(reason=reason) & is_not("reason", "")
     if (exit_status := data.get("exit_status")) is not None:
         conditions &= Q(exit_status=exit_status)
         if exit_status:
-            conditions &= ~Q(exit_status=RawSQL("0", ()))
+            conditions &= is_not("exit_status", 0)
     return conditions
+
+
+def _about_the_session(user: User, data: dict[str, Any]) -> Q:
+    name = data.get("session")
+    if not name:
+        return Q()
+    called = Q(name__iexact=name)
+    if (number_given := number(name)) is not None:
+        called |= Q(pk=number_given)
+    return Q(session__in=visible_sessions(user).filter(called).order_by().values("pk"))
 
 
 def _about_the_instance(data: dict[str, Any]) -> Q:

@@ -17,13 +17,15 @@ WITHIN = (
     ("30d", "Last 30 days"),
     ("90d", "Last 90 days"),
 )
+DRY_RUNS = (("", "With dry runs"), ("no", "Without dry runs"), ("only", "Only dry runs"))
 LEAST_EXIT, MOST_EXIT = -(2**31), 2**32 - 1
 
 
 class HistoryForm(forms.Form):
     """All of them are optional; a run is found when all that are set fit it.
 
-    ``exit_status``, ``reason``, ``instance``, ``tag`` and ``group`` are about one and the same invocation of it.
+    ``exit_status``, ``reason``, ``instance``, ``tag``, ``group`` and ``session`` are about one and the same
+    invocation of it; a session is given by its name, or by its number, as links have it.
     """
 
     text = forms.CharField(required=False, max_length=200, label="Command contains")
@@ -33,6 +35,7 @@ class HistoryForm(forms.Form):
     since = forms.DateField(required=False, label="From", widget=forms.DateInput(attrs={"type": "date"}))
     until = forms.DateField(required=False, label="To", widget=forms.DateInput(attrs={"type": "date"}))
     within = forms.ChoiceField(required=False, choices=WITHIN, label="When")
+    dry_runs = forms.ChoiceField(required=False, choices=DRY_RUNS, label="Dry runs")
     exit_status = forms.IntegerField(
         required=False, min_value=LEAST_EXIT, max_value=MOST_EXIT, label="Exit status", widget=forms.TextInput
     )
@@ -40,11 +43,13 @@ class HistoryForm(forms.Form):
     saved = forms.CharField(required=False, max_length=80, label="Saved command")
     tag = forms.CharField(required=False, max_length=121, label="Tag")
     group = forms.CharField(required=False, max_length=80, label="Group")
+    session = forms.CharField(required=False, max_length=80, label="Session")
 
     @property
     def more(self) -> list[forms.BoundField]:
-        """The fields that are shown on demand."""
-        return [self[name] for name in ("exit_status", "reason", "saved", "tag", "group")]
+        """The fields that are shown on demand: those to choose from first."""
+        names = ("within", "dry_runs", "exit_status", "reason", "saved", "tag", "group", "session")
+        return [self[name] for name in names]
 
     @property
     def is_more_set(self) -> bool:

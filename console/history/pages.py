@@ -1,10 +1,8 @@
 """Owns going through the history: pages by run number, and how many runs there are at least."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 
-from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.http import QueryDict
 
@@ -67,45 +65,28 @@ class RunPage:
         return f"{self.query}&{place}" if self.query else place
 
 
-@contextmanager
-def looked_into_one_by_one() -> Iterator[None]:
-    """Let PostgreSQL look into run after run until enough are found, for the block.
-
-    It takes few runs that fit for many, and then joins all of a million invocations first: a page of one group took
-    2.6 s so, and takes 0.02 s. SQLite has no other way.
-    """
-    if connection.vendor != "postgresql":
-        yield
-        return
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off")
-        yield
-        cursor.execute("SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on")
-
-
 def page_of(found: QuerySet[Run], params: QueryDict) -> RunPage:
     """Return the page of runs ``before`` or ``after`` the run whose number the address gives; else the newest.
 
     By number, not by page number: a page far back costs no more than the first, and runs sent meanwhile shift nothing.
-    Side effects: two queries, on PostgreSQL in a transaction of their own.
+    Side effects: two queries, three for other pages than the newest.
     """
-    with looked_into_one_by_one():
-        return _page_of(found, params)
-
-
-def _page_of(found: QuerySet[Run], params: QueryDict) -> RunPage:
     before, after = number(params.get("before")), number(params.get("after"))
-    if before is None and after is not None:
-        rows = list(found.filter(pk__gt=after).order_by("pk")[: PAGE_ROWS + 1])
+    # Numbers first: an index has them, while whole runs of which most are not shown would be read in full.
+    numbers = found.values_list("pk", flat=True)
+    counted = list(numbers[: COUNT_LIMIT + 1])
+    if before is not None:
+        page = list(numbers.filter(pk__lt=before)[: PAGE_ROWS + 1])
+        has_newer, has_older = True, len(page) > PAGE_ROWS
+    elif after is not None:
+        page = list(numbers.filter(pk__gt=after).order_by("pk")[: PAGE_ROWS + 1])
         # After nothing is the oldest page.
-        has_newer, has_older = len(rows) > PAGE_ROWS, after > 0
-        rows = rows[:PAGE_ROWS][::-1]
+        has_newer, has_older = len(page) > PAGE_ROWS, after > 0
     else:
-        rows = list((found if before is None else found.filter(pk__lt=before))[: PAGE_ROWS + 1])
-        has_newer, has_older = before is not None, len(rows) > PAGE_ROWS
-        rows = rows[:PAGE_ROWS]
-    total = found.order_by()[: COUNT_LIMIT + 1].count()
-    return RunPage(rows, query_of(params), has_newer, has_older, total)
+        page = counted
+        has_newer, has_older = False, len(page) > PAGE_ROWS
+    rows = list(Run.objects.filter(pk__in=page[:PAGE_ROWS]).order_by("-pk"))
+    return RunPage(rows, query_of(params), has_newer, has_older, len(counted))
 
 
 def number(text: str | None) -> int | None:

@@ -44,8 +44,9 @@ def save_filter(actor: User, *, name: str, query: str, is_default: bool = False)
     """Keep a filter; one of the same name is replaced. Raises: SavedFilterError, NotAllowed."""
     rules.require_anywhere(actor, rules.Action.VIEW)
     name, query = name.strip(), query_of(QueryDict(query))
-    if not name or len(name) > SavedFilter._meta.get_field("name").max_length:  # type: ignore[operator]
-        raise SavedFilterError("name", "Give it a name of at most 60 characters.")
+    longest = SavedFilter._meta.get_field("name").max_length
+    if not name or len(name) > longest or not name.isprintable():  # type: ignore[operator]
+        raise SavedFilterError("name", f"Give it a name of at most {longest} visible characters.")
     if not query or len(query) > SavedFilter._meta.get_field("query").max_length:  # type: ignore[operator]
         raise SavedFilterError("name", "Choose a filter first: there is nothing to keep yet.")
     with transaction.atomic():

@@ -9,6 +9,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from console.library.imported import plan_import
 from console.saved_commands import folders
 from console.saved_commands.content import SavedCommandError
 from console.saved_commands.folders import MAX_ZIP_BYTES, Plan
@@ -56,7 +57,7 @@ def import_saved_commands(request: SignedInRequest) -> HttpResponse:
     if form.is_valid():
         try:
             scripts, data = form.scripts()
-            shown = folders.plan(request.user, scripts)
+            shown = plan_import(request.user, scripts)
             if request.POST.get("confirm") and _is_expected(form, shown):
                 folders.apply(request.user, shown, source="Imported")
                 messages.success(request, f"Imported: {shown.told}.")
@@ -88,5 +89,6 @@ def add_starter_commands(request: SignedInRequest) -> HttpResponse:
     """Add the commands that Muster comes with."""
     require_anywhere(request.user, Action.MANAGE_SAVED_COMMANDS)
     count = folders.add_starter(request.user)
-    messages.success(request, f"{count} commands were added." if count else "They are all there already.")
+    added = "1 command was added." if count == 1 else f"{count} commands were added."
+    messages.success(request, added if count else "They are all there already.")
     return redirect("saved-commands")

@@ -11,7 +11,7 @@ from console.members.models import User
 from console.runs.history import as_initial
 from console.runs.models import CommandType, Run
 from console.runs.rate_fields import SWITCHES, RolloutFields
-from console.runs.services import MAX_TIMEOUT_S
+from console.runs.services import MAX_TIMEOUT_S, TIMEOUT_RULE
 from console.runs.variables import (
     VariablesRefused,
     check,
@@ -60,7 +60,12 @@ class SavedCommandForm(RolloutFields):
     working_directory = forms.CharField(required=False, max_length=1024)
     windows_interpreter = forms.CharField(required=False, max_length=255)
     windows_directory = forms.CharField(required=False, max_length=1024)
-    timeout_s = forms.IntegerField(required=False, min_value=1, max_value=MAX_TIMEOUT_S)
+    timeout_s = forms.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=MAX_TIMEOUT_S,
+        error_messages=dict.fromkeys(("min_value", "max_value"), TIMEOUT_RULE),
+    )
     stop_at_cap = forms.ChoiceField(choices=[("", "Go on"), ("1", "Stop")], required=False)
     run_as = forms.CharField(required=False, max_length=64)
     environment = forms.CharField(required=False, strip=False, max_length=200_000, widget=forms.Textarea)

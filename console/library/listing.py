@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 from django.core.paginator import Page, Paginator
 from django.db.models import Count, F, IntegerField, Max, OuterRef, Q, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Coalesce, Lower
 from django.http import QueryDict
 
 from console.members.models import User
@@ -72,7 +72,7 @@ def library(user: User, form: LibraryForm, page: str | None) -> Library:
     tags_of: dict[int, list[str]] = dict(of_mine.values_list("pk", "tags"))
     found = of_mine.filter(_condition(user, data, tags_of))
     counts = Counter(tag for tags in tags_of.values() for tag in tags)
-    shown = Paginator(_with_use(user, found).order_by("name"), PAGE_ROWS).get_page(page)
+    shown = Paginator(_with_use(user, found).order_by(Lower("name"), "name"), PAGE_ROWS).get_page(page)
     return Library(shown, sorted(counts.items(), key=lambda one: (-one[1], one[0]))[:TAGS_SHOWN], not tags_of)
 
 

@@ -9,11 +9,12 @@ from datetime import timedelta
 from importlib import import_module
 
 from django.conf import settings
-from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY, authenticate
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import F, QuerySet
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
@@ -127,12 +128,14 @@ def sign_out_everywhere(actor: User, *, member: User) -> None:
         record(actor, "sign_out_everywhere", member.username, id=member.pk)
 
 
-def change_own_password(actor: User, *, old: str, new: str) -> None:
+def change_own_password(actor: User, *, old: str, new: str, request: HttpRequest) -> None:
     """Change the actor's password and end all sessions; the caller keeps its own with update_session_auth_hash.
 
-    Side effects: ``actor`` has the new hash and epoch. Raises: ValidationError by field (old, new).
+    Side effects: ``actor`` has the new hash and epoch. A wrong present password counts as one at the sign-in: too many
+    from the address of ``request`` lock the name, and the answer to it is then the page that says so.
+    Raises: ValidationError by field (old, new).
     """
-    if not actor.check_password(old):
+    if authenticate(request, username=actor.username, password=old) is None:
         raise ValidationError({"old": "This is not your present password."})
     _check_password(new, actor)
     with transaction.atomic():
@@ -192,13 +195,22 @@ def session_is_live(session_key: str | None, user_id: int) -> bool:
 
     Side effects: two queries. For sockets, which are authenticated only once by themselves.
     """
+    user = session_user(session_key)
+    return user is not None and user.pk == user_id
+
+
+def session_user(session_key: str | None) -> User | None:
+    """Return whom a session lets in, as ``session_is_live`` says; for what comes before the request is Django's.
+
+    Side effects: two queries.
+    """
     if not session_key:
-        return False
+        return None
     data = import_module(settings.SESSION_ENGINE).SessionStore(session_key).load()
-    user = User.objects.filter(pk=user_id, is_active=True).first()
-    if user is None or str(data.get(SESSION_KEY)) != str(user_id):
-        return False
-    return constant_time_compare(data.get(HASH_SESSION_KEY, ""), user.get_session_auth_hash())
+    user = User.objects.filter(pk=data.get(SESSION_KEY), is_active=True).first()
+    if user is None or not constant_time_compare(data.get(HASH_SESSION_KEY, ""), user.get_session_auth_hash()):
+        return None
+    return user
 
 
 # ------------------------------------------------------------------ accounts without a person asking
@@ -297,12 +309,15 @@ def _hash(token: str) -> str:
 
 def _set_password(user: User, password: str) -> None:
     user.set_password(password)
+    # A link that was handed over before must not choose another password after this.
+    SignInLink.objects.filter(user=user, used_at=None).delete()
     User.objects.filter(pk=user.pk).update(password=user.password, session_epoch=F("session_epoch") + 1)
     user.refresh_from_db()
 
 
 def _checked_username(username: str) -> str:
-    username = username.strip()
+    # As the sign-in page reads it: an account of another spelling could never be entered.
+    username = User.normalize_username(username).strip()
     if username.lower() == CLI_USERNAME:
         raise ValidationError({"username": f"{CLI_USERNAME} is the account of the shell. Choose another user name."})
     try:

@@ -104,7 +104,7 @@ def account(request: SignedInRequest) -> HttpResponse:
 
     def change() -> bool:
         data = form.cleaned_data
-        services.change_own_password(user, old=data["old"], new=data["password"])
+        services.change_own_password(user, old=data["old"], new=data["password"], request=request)
         return True
 
     if _attempt(form, change, new="password") is None:

@@ -33,6 +33,8 @@ class DestinationForm(forms.Form):
         widget=forms.TextInput(_PLAIN | {"inputmode": "url", "placeholder": "https://"}),
     )
     is_disabled = forms.BooleanField(label="Disabled: nothing is sent there", required=False)
+    # What the destination was when its form was drawn.
+    base = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, user: "User", destination: Destination | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -42,9 +44,11 @@ class DestinationForm(forms.Form):
                 "addresses": "\n".join(destination.addresses),
                 "url": destination.url,
                 "is_disabled": destination.is_disabled,
+                "base": services.edit_token(destination),
             }
         self.user = user
         self.destination = destination
+        self.overtaken_by: Destination | None = None
         if destination is None:
             del self.fields["is_disabled"]
         else:
@@ -59,8 +63,12 @@ class DestinationForm(forms.Form):
         try:
             if self.destination is None:
                 return services.add_destination(self.user, kind=data["kind"], **given)
-            changed = self.destination
-            return services.change_destination(self.user, destination=changed, is_disabled=data["is_disabled"], **given)
+            given |= {"is_disabled": data["is_disabled"], "base": data["base"]}
+            return services.change_destination(self.user, destination=self.destination, **given)
+        except services.ChangedMeanwhile as error:
+            self.add_error(error.field, str(error))
+            self.overtaken_by = error.destination
+            return None
         except services.DestinationError as error:
             self.add_error(error.field if error.field in self.fields else None, str(error))
             return None

@@ -118,7 +118,9 @@ def _allowed_address(host: str, port: int, denied_networks: Sequence[str]) -> st
     for _, _, _, _, sockaddr in found:
         if not is_denied(str(sockaddr[0]), tuple(denied_networks)):
             return str(sockaddr[0])
-    raise NotSent(f"{host} is in a network that this console never connects to (MUSTER_DENIED_NETWORKS).")
+    # Only a change of the settings would help; whoever made it can try the notice again.
+    why = f"{host} is in a network that this console never connects to (MUSTER_DENIED_NETWORKS)."
+    raise NotSent(why, is_final=True)
 
 
 def _pool(scheme: str, host: str, address: str, port: int) -> urllib3.HTTPConnectionPool:

@@ -1,6 +1,8 @@
 """Owns destinations, and the notices on their way to them."""
 
 import datetime
+import hashlib
+import json
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,11 +13,11 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
-from django.db.models.expressions import RawSQL
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from console import bus
+from console.literals import literal
 from console.notifications.models import Destination, Kind, Notice, NoticeState
 from instances.access.rules import Action, require
 from instances.audit.services import record
@@ -38,6 +40,14 @@ class DestinationError(Exception):
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
         self.field = field
+
+
+class ChangedMeanwhile(DestinationError):
+    """Somebody else changed the destination since its form was drawn; ``destination`` is how it is now."""
+
+    def __init__(self, destination: Destination) -> None:
+        super().__init__("base", "The destination was changed meanwhile, in another window. Nothing was saved.")
+        self.destination = destination
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +79,21 @@ def change_destination(
     actor: "User",
     *,
     destination: Destination,
+    base: str,
     name: str,
     addresses: Sequence[str] = (),
     url: str = "",
     is_disabled: bool = False,
 ) -> Destination:
-    """Change a destination. Raises: NotAllowed, DestinationError."""
+    """Change a destination. ``base`` is the ``edit_token`` of what the actor looked at.
+
+    Raises: NotAllowed, ChangedMeanwhile, DestinationError.
+    """
     require(actor, Action.MANAGE_NOTIFICATIONS)
     with transaction.atomic():
+        destination = Destination.objects.select_for_update().get(pk=destination.pk)
+        if edit_token(destination) != base:
+            raise ChangedMeanwhile(destination)
         destination.is_disabled = is_disabled
         _save(destination, name, addresses, url)
         record(
@@ -124,9 +141,20 @@ def send_test(actor: "User", *, destination: Destination) -> Notice:
     return notice
 
 
+def edit_token(destination: Destination) -> str:
+    """Return what changes whenever what a form says of a destination does; a form carries it."""
+    said = json.dumps([destination.name, destination.addresses, destination.url, destination.is_disabled])
+    return hashlib.sha256(said.encode()).hexdigest()[:32]
+
+
 def usable() -> QuerySet[Destination]:
     """Return the destinations that a run can name."""
     return Destination.objects.filter(is_disabled=False)
+
+
+def is_usable(pk: str) -> bool:
+    """Say whether a run can still name a destination, by its id as a form gives it. Side effects: one query."""
+    return pk.isascii() and pk.isdigit() and len(pk) < 19 and usable().filter(pk=pk).exists()
 
 
 def told_to(destination: Destination) -> str:
@@ -208,9 +236,7 @@ def tell(destinations: Iterable[Destination], told: Told, *, run_id: int | None)
 def claim_due(limit: int) -> list[Notice]:
     """Take up to ``limit`` notices that are due, each for one attempt."""
     now = timezone.now()
-    # SQLite takes the partial index only when it sees the value.
-    waiting = Q(state=RawSQL(f"'{NoticeState.WAITING.value}'", ()))  # noqa: S611  (a constant)
-    due = Notice.objects.filter(waiting, due_at__lte=now).order_by("due_at")
+    due = Notice.objects.filter(state=literal(NoticeState.WAITING), due_at__lte=now).order_by("due_at")
     if not due.exists():
         return []
     with transaction.atomic():

@@ -103,6 +103,7 @@ def _form(request: SignedInRequest, row: Destination | None) -> HttpResponse:
         messages.success(request, f"{saved.name} is saved.")
         return redirect("notifications")
     context: dict[str, Any] = {"form": form, "destination": row, "has_mail": bool(settings.ENV.email_url)}
+    context["base"] = services.edit_token(form.overtaken_by) if form.overtaken_by else form["base"].value() or ""
     if row is not None and row.kind == Kind.WEBHOOK:
         context["secret"] = signing_secret(row)
     return render(request, "notifications/form.html", context, status=422 if form.is_bound else 200)

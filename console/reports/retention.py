@@ -32,7 +32,13 @@ class KeepForm(forms.Form):
         label="Keep its runs",
         choices=((DEFAULT, "As the setting says"), (DAYS, "For some days"), (FOR_EVER, "For ever")),
     )
-    days = forms.IntegerField(label="Days", required=False, min_value=1, max_value=keeping.MAX_DAYS)
+    days = forms.IntegerField(
+        label="Days",
+        required=False,
+        min_value=1,
+        max_value=keeping.MAX_DAYS,
+        error_messages=dict.fromkeys(("min_value", "max_value"), keeping.DAYS_RULE),
+    )
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -122,12 +128,14 @@ def picture(user: User) -> Picture:
     limits = retention.Limits(settings.ENV.retention_days, settings.ENV.retention_bytes)
     rules = SavedCommand.objects.filter(keep_days__isnull=False)
     seen = list(_with_rules(user))
+    moments = [retention.next_round(), *(timezone.now() + distance for distance in AHEAD)]
+    output_bytes, plans = retention.forecast(limits, moments)
     return Picture(
         limits=limits,
         run_count=Run.objects.count(),
-        output_bytes=retention.stored_bytes(),
+        output_bytes=output_bytes,
         database_bytes=disk_space.database_bytes(),
-        ahead=_ahead(limits),
+        ahead=_ahead(limits, moments, plans),
         rounds=_rounds(),
         own_rules=seen,
         hidden_rules=rules.count() - len(seen),
@@ -139,12 +147,11 @@ def _with_rules(user: User) -> QuerySet[SavedCommand]:
     return keeping.may_set(user).filter(keep_days__isnull=False).order_by("name")
 
 
-def _ahead(limits: retention.Limits) -> list[Ahead]:
-    first = retention.next_round()
-    moments = [first, *(timezone.now() + distance for distance in AHEAD)]
-    plans = retention.forecast(limits, moments)
+def _ahead(limits: retention.Limits, moments: Sequence[datetime], plans: Sequence[retention.Plan]) -> list[Ahead]:
     return [
-        Ahead(at, at is first, retention.sentence("", plan.amount, limits).strip(), plan.run_bytes, plan.output_bytes)
+        Ahead(
+            at, at is moments[0], retention.sentence("", plan.amount, limits).strip(), plan.run_bytes, plan.output_bytes
+        )
         for at, plan in zip(moments, plans, strict=True)
     ]
 

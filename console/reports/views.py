@@ -161,5 +161,9 @@ def keep_runs(request: SignedInRequest) -> HttpResponse:
 
 
 def _retention(request: SignedInRequest, form: retention.KeepForm, status: int = 200) -> HttpResponse:
-    context = {"picture": retention.picture(request.user), "form": form}
+    context = {
+        "picture": retention.picture(request.user),
+        "form": form,
+        "recording_days": settings.ENV.recording_days,
+    }
     return render(request, "reports/retention.html", context, status=status)

@@ -55,27 +55,41 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some lines in order. ``first`` and ``last`` are the cursors of its ends, None where there is nothing at all."""
+    """Some lines in order. ``first`` and ``last`` are the cursors of its ends, None where there is nothing at all.
+
+    ``revision``: what was known of the invocations, for the next look (``ended_since``).
+    """
 
     lines: Sequence[Line]
     first: Cursor | None
     last: Cursor | None
     has_earlier: bool
     has_later: bool
+    revision: int = 0
 
 
-def page(invocations: QuerySet[Invocation], *, after: Cursor | None = None, before: Cursor | None = None) -> Page:
+def page(
+    invocations: QuerySet[Invocation],
+    *,
+    after: Cursor | None = None,
+    before: Cursor | None = None,
+    ended_since: int | None = None,
+) -> Page:
     """Return a page of lines: those after a cursor, those before one, or without any the last.
 
+    ``ended_since``: the revision of the look before. What has ended since then gets no line end any more, so that what
+    stood without one before ``after`` comes first.
     Side effects: the database looks through the run's rows once; the output that is shown is read.
     """
     keys, more = _keys(invocations, after, before)
-    if not keys:
-        return Page([], before, after, after is not None, before is not None)
-    lines = list(_lines(_rows(keys), _by_pk(invocations)))
-    if after:
-        return Page(lines, keys[0], keys[-1], True, more)
-    return Page(lines, keys[0], keys[-1], more, before is not None)
+    known = _by_pk(invocations)
+    lines = list(_lines(_rows(keys), known))
+    if after and ended_since is not None:
+        lines = [*_rests(invocations, known, after, ended_since), *lines]
+    first, last = (keys[0], keys[-1]) if keys else (before, after)
+    has_earlier = after is not None or (more and bool(keys))
+    has_later = more if after and keys else before is not None
+    return Page(lines, first, last, has_earlier, has_later, max((row.revision for row in known.values()), default=0))
 
 
 def whole(invocations: QuerySet[Invocation]) -> Iterator[Line]:
@@ -93,7 +107,8 @@ def _of(invocations: QuerySet[Invocation]) -> QuerySet[Output]:
 
 
 def _by_pk(invocations: QuerySet[Invocation]) -> dict[int, Invocation]:
-    columns = ("ordinal", "instance_name", "code_page", "size", "status")
+    # The run is what they were asked for through: without its key each would be read once more.
+    columns = ("run", "ordinal", "instance_name", "code_page", "size", "status", "revision")
     return {row.pk: row for row in invocations.only(*columns)}
 
 
@@ -182,8 +197,25 @@ def _lines(rows: Iterable[_Row], invocations: dict[int, Invocation]) -> Iterator
                     yield _line(invocation, kind, rest)
 
 
+def _rests(
+    invocations: QuerySet[Invocation], known: dict[int, Invocation], after: Cursor, ended_since: int
+) -> Iterator[Line]:
+    """Yield what stands without a line end before a cursor, of those that have ended since a revision."""
+    ended = {pk for pk, row in known.items() if row.revision > ended_since and row.status in END and row.size}
+    if not ended:
+        return
+    # What has rows after the cursor comes to its end with them.
+    rows = _of(invocations).filter(_beyond("gt", after), invocation_id__in=ended)
+    for pk in sorted(ended - set(rows.values_list("invocation_id", flat=True))):
+        for kind in (OutputKind.STDOUT, OutputKind.STDERR):
+            if rest := _begun(pk, kind, known[pk].size):
+                yield _line(known[pk], kind, rest)
+
+
 def _begun(pk: int, kind: int, offset: int) -> bytes:
     """Return what stands on the line that a row goes on with, from the rows before it."""
+    if not offset:
+        return b""
     rows = Output.objects.filter(invocation_id=pk, kind=kind, offset__lt=offset).order_by("-offset")
     begun = b""
     for data in rows.values_list("data", flat=True).iterator(chunk_size=2):

@@ -39,17 +39,24 @@ def of_status(user: User, run: Run, status: str) -> QuerySet[Invocation]:
 
 
 def combined_view(user: User, run: Run, params: QueryDict) -> CombinedView:
-    """Return the lines that an address asks for: ``after`` or ``before`` a cursor, else the last."""
+    """Return the lines that an address asks for: ``after`` or ``before`` a cursor, else the last.
+
+    ``seen`` is the revision that the page with the cursor was shown at.
+    """
     status = params.get("status", ALL)
     mine = of_status(user, run, status)
     after, before = (Cursor.parse(params.get(name, "")) for name in ("after", "before"))
-    shown = page(mine, after=after, before=before)
+    seen = params.get("seen", "")
+    # An instance comes into one state alone with all of its output, of which the last line would say little.
+    is_known = status not in FILTERS or status == ALL
+    ended_since = int(seen) if is_known and seen.isdecimal() and len(seen) < 18 else None
+    shown = page(mine, after=after, before=before, ended_since=ended_since)
     kept = [("status", status)] if status in FILTERS and status != ALL else []
     kept += [("bare", "1")] if params.get("bare") else []
     address = reverse("run-combined", args=[run.pk])
     earlier = [*kept, ("before", str(shown.first))] if shown.first and shown.has_earlier else None
     # Nothing yet: from the beginning.
-    later = [*kept, ("after", str(shown.last) if shown.last else "0-0-0")]
+    later = [*kept, ("after", str(shown.last) if shown.last else "0-0-0"), ("seen", str(shown.revision))]
     grows = not run.has_ended or shown.has_later
     return CombinedView(
         page=shown,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from django.db.models import QuerySet
 
-from console.results.normalise import NO_RULES, Rules, normalise, own_words, without_escapes
+from console.results.normalise import NO_RULES, Rules, own_words, without_own, without_shared
 from console.runs.models import Invocation, Output, OutputKind
 from console.runs.status import END, Status
 
@@ -203,19 +203,23 @@ def _remember(wanted: dict[bytes, list[_Row]], known: dict[int, bytes], rules: R
     if len(_remembered) + sum(map(len, wanted.values())) > REMEMBERED:
         _remembered.clear()
     by_first = {sharing[0].pk: sharing for sharing in wanted.values()}
-    for pk, output in _outputs(list(by_first)):
-        plain = hashlib.sha256(normalise(output, rules)).digest()
-        seen = without_escapes(output) if rules.own_name and rules.looks else output
+    for pk, streams in _outputs(list(by_first)):
+        shared = [without_shared(stream, rules) for stream in streams]
+        # Most outputs do not name their instance: those come to the same for all.
+        digests: dict[tuple[bytes, ...], bytes] = {}
         for row in by_first[pk]:
             own = own_words(row.instance_name, row.address) if rules.own_name else ()
-            # Most outputs do not name their instance: those come to the same for all.
-            is_plain = not any(word in seen for word in own)
-            digest = plain if is_plain else hashlib.sha256(normalise(output, rules, own)).digest()
+            said = tuple(word for word in own if any(word in stream for stream in shared))
+            digest = digests.get(said) or digests.setdefault(said, _digest(shared, rules, said))
             _remembered[known[row.pk]] = digest
 
 
-def _outputs(pks: Sequence[int]) -> Iterator[tuple[int, bytes]]:
-    """Yield (invocation, whole output) for each, one stream after the other; a gap is "[N bytes were not kept]"."""
+def _digest(streams: Iterable[bytes], rules: Rules, own: Iterable[bytes]) -> bytes:
+    return hashlib.sha256(b"\0".join(without_own(stream, rules, own) for stream in streams)).digest()
+
+
+def _outputs(pks: Sequence[int]) -> Iterator[tuple[int, Sequence[bytes]]]:
+    """Yield (invocation, its two streams) for each; in the first one a gap is "[N bytes were not kept]"."""
     for start in range(0, len(pks), _READ_IDS):
         rows = (
             Output.objects.filter(invocation_id__in=pks[start : start + _READ_IDS])
@@ -225,7 +229,7 @@ def _outputs(pks: Sequence[int]) -> Iterator[tuple[int, bytes]]:
         yield from _joined(rows.iterator(chunk_size=100))
 
 
-def _joined(rows: Iterable[tuple[int, int, bytes | memoryview]]) -> Iterator[tuple[int, bytes]]:
+def _joined(rows: Iterable[tuple[int, int, bytes | memoryview]]) -> Iterator[tuple[int, Sequence[bytes]]]:
     for pk, pieces in itertools.groupby(rows, key=lambda row: row[0]):
         streams: dict[int, list[bytes]] = {OutputKind.STDOUT: [], OutputKind.STDERR: []}
         for _, kind, data in pieces:
@@ -233,4 +237,4 @@ def _joined(rows: Iterable[tuple[int, int, bytes | memoryview]]) -> Iterator[tup
                 streams[OutputKind.STDOUT].append(b"[%s bytes were not kept]\n" % bytes(data))
             else:
                 streams[kind].append(bytes(data))
-        yield pk, b"\0".join(b"".join(parts) for parts in streams.values())
+        yield pk, [b"".join(parts) for parts in streams.values()]

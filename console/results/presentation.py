@@ -10,11 +10,11 @@ from django.urls import reverse
 
 from console.members.models import User
 from console.results.comparing import Comparison, compare, side_of
-from console.results.folding import fold
 from console.results.grouping import LOOK_BYTES, Group, Grouping, Member, grouped
 from console.results.normalise import Rules
 from console.runs import services
 from console.runs.models import Invocation, Output, OutputKind, Run
+from console.runs.names import shown_names
 from console.runs.status import END, Status
 from instances.engine.text import decode
 
@@ -129,7 +129,7 @@ def _is_partial(grouping: Grouping) -> bool:
 
 
 def _row(run: Run, group: Group, largest: Group | None, ignored: Ignored, text: str, open_url: str) -> GroupRow:
-    names = fold(member.name for member in group.members)
+    names = shown_names(member.name for member in group.members)
     ids = [str(member.instance_id) for member in group.members if member.instance_id]
     pair = [] if largest is None or group is largest or not group.is_output else [largest.first, group.first]
     query = urlencode([*zip("ab", (member.ordinal for member in pair), strict=False), *ignored.query])

@@ -104,8 +104,9 @@ def search(
     Side effects: reads the output; two queries and one for each batch.
     """
     rows = list(
+        # The run is what they were asked for through: without its key each would be read once more.
         invocations.order_by("ordinal").only(
-            "ordinal", "instance_name", "status", "size", "dropped_bytes", "code_page", "output_removed_at"
+            "run", "ordinal", "instance_name", "status", "size", "dropped_bytes", "code_page", "output_removed_at"
         )
     )
     ends_at = time.monotonic() + budget_s

@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from console.members.models import User
 from console.runs.former import ROWS, WHICH, instances_of_run
 from console.runs.names import fold_names, read_names
+from console.runs.number_sets import is_id
 from console.runs.pasted import find_named
 from console.runs.services import RunError
 from instances.access.models import Group
@@ -81,7 +82,9 @@ class Choice:
 
 
 def in_words(kept: Mapping[str, Any]) -> str:
-    """Return what ``Run.choice`` keeps as a sentence: a choice, or an address. Side effects: at most one query."""
+    """Return what ``Run.choice`` keeps as a sentence. Side effects: at most one query."""
+    if sessions := parse_ids(str(kept.get("sessions", ""))):
+        return f"{len(sessions):,} chosen session{'' if len(sessions) == 1 else 's'}"
     return f"the address {kept['address']}" if kept.get("address") else Choice.of(kept).sentence()
 
 
@@ -139,8 +142,8 @@ def instances_by_ids(user: User, ids: str | Iterable[int]) -> list[Instance]:
 
 
 def parse_ids(text: str) -> list[int]:
-    """Return the distinct numbers of a comma-separated list, in order; anything else in it is passed over."""
-    return list(dict.fromkeys(int(part) for part in text.split(",") if part.strip().isdecimal()))
+    """Return the distinct ids of a comma-separated list, in order; anything else in it is passed over."""
+    return list(dict.fromkeys(int(part) for part in text.split(",") if is_id(part.strip())))
 
 
 def _folded(text: str) -> str:

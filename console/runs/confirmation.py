@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Q
 
+from console.sessions.models import Session
 from instances.access.models import Group
 from instances.inventory.models import Tag
 
@@ -21,28 +22,31 @@ class Confirmation:
 
     count: int
     reasons: tuple[str, ...] = ()
+    noun: str = "instance"
 
     @property
     def sentence(self) -> str:
         """Why it is asked, as a sentence."""
-        goes_to = f"This goes to {self.count:,} instance{'' if self.count == 1 else 's'}"
+        goes_to = f"This goes to {self.count:,} {self.noun}{'' if self.count == 1 else 's'}"
         if not self.reasons:
             return f"{goes_to}."
         more = f" and {len(self.reasons) - REASONS_TOLD} more" if len(self.reasons) > REASONS_TOLD else ""
         return f"{goes_to}, some of {', '.join(self.reasons[:REASONS_TOLD])}{more}, where it is asked first."
 
 
-def confirmation_for(instances: Sequence[Any]) -> Confirmation | None:
-    """Return what must be confirmed before a command goes to these instances, or None.
+def confirmation_for(targets: Sequence[Any]) -> Confirmation | None:
+    """Return what must be confirmed before a command goes to these instances, or in these sessions, or None.
 
     More than MUSTER_CONFIRM_ABOVE, a group that asks first, or a tag of MUSTER_CONFIRM_TAGS ask for it.
-    ``instances`` have ``pk`` and ``group_id``. Side effects: a query for the groups, and for tags one per 5,000.
+    Instances have ``pk`` and ``group_id``. Side effects: a query for the groups, and for tags one per 5,000.
     """
+    sessions = [target for target in targets if isinstance(target, Session)]
+    instances = [one.instance for one in sessions if one.instance is not None] if sessions else targets
     asking = dict(Group.objects.filter(asks_first=True).values_list("pk", "name"))
     groups = sorted({asking[row.group_id] for row in instances if row.group_id in asking})
     reasons = (*(f"group {name}" for name in groups), *_tags_of([row.pk for row in instances]))
-    if len(instances) > settings.ENV.confirm_above or reasons:
-        return Confirmation(len(instances), reasons)
+    if len(targets) > settings.ENV.confirm_above or reasons:
+        return Confirmation(len(targets), reasons, "session" if sessions else "instance")
     return None
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from console import bus
+from console import bus, messages
 from console.members import services as members
 from console.runs import viewing
 from console.runs.models import Invocation, Run
@@ -127,7 +127,11 @@ class ViewerConsumer(AsyncWebsocketConsumer):
 
     async def _watch(self, message: dict[str, Any]) -> None:
         self._watching = viewing.Watching(
-            self.user, int(message["run"]), str(message.get("status", "all")), int(message.get("page", 1))
+            self.user,
+            int(message["run"]),
+            str(message.get("status", "all")),
+            int(message.get("page", 1)),
+            int(message.get("drawn", -1)),
         )
         # What is asked for is shown at once.
         self._status_from = 0.0
@@ -248,8 +252,7 @@ class ViewerConsumer(AsyncWebsocketConsumer):
             if watching is not self._watching:
                 return False
             if watching.was_seen:
-                # Somebody who was locked out is told that, whichever look comes first.
-                raise Over(NOT_ALLOWED if await self._is_live() else SIGNED_OUT) from None
+                raise Over(await self._why_not()) from None
             self._watching = None
             await self.send(text_data=json.dumps({"type": "error", "message": NO_SUCH_RUN, "code": "gone"}))
             return False
@@ -269,7 +272,7 @@ class ViewerConsumer(AsyncWebsocketConsumer):
                 raise Over(SIGNED_OUT)
             look = self._opened
             if look and not await self._read(viewing.may_see, self.user, look.invocation_id):
-                raise Over(NOT_ALLOWED)
+                raise Over(await self._why_not())
             if look and look.position > look.acknowledged and loop.time() - self._last_ack > ACK_WITHIN_S:
                 raise Over(TOO_SLOW)
 
@@ -282,6 +285,10 @@ class ViewerConsumer(AsyncWebsocketConsumer):
 
     def _say(self, **message: Any) -> None:
         self._outbox.append(message)
+
+    async def _why_not(self) -> int:
+        """Return the code for who sees it no more: who was locked out is told that, whichever look comes first."""
+        return NOT_ALLOWED if await self._is_live() else SIGNED_OUT
 
     async def _is_live(self) -> bool:
         session = self.scope["session"]
@@ -300,10 +307,9 @@ async def _next(wake: asyncio.Event, within_s: float) -> None:
 
 def _parsed(text: str) -> dict[str, Any]:
     """Return a viewer's message. Raises: ValueError for what is no JSON object, or is too long to be one of ours."""
-    message = json.loads(text) if len(text) <= MAX_MESSAGE_BYTES else None
-    if not isinstance(message, dict):
-        raise ValueError("A message is a JSON object.")
-    return message
+    if len(text) > MAX_MESSAGE_BYTES:
+        raise ValueError("A message is not as long.")
+    return messages.read(text)
 
 
 HANDLERS = {

@@ -5,9 +5,9 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
-from django.db.models.expressions import RawSQL
 from django.urls import reverse
 
+from console.literals import literal
 from console.notifications import services as notifications
 from console.notifications.services import Told
 from console.runs.models import Invocation, NotifyState, NotifyWhen, Run
@@ -41,9 +41,9 @@ def told_of(run: Run) -> Told:
 
 
 def _to_tell() -> QuerySet[Run]:
-    # SQLite takes the partial index only when it sees the value.
-    wanted = RawSQL(f"'{NotifyState.WANTED.value}'", ())  # noqa: S611  (a constant)
-    return Run.objects.filter(notify_state=wanted, finished_at__isnull=False).order_by("finished_at")
+    return Run.objects.filter(notify_state=literal(NotifyState.WANTED), finished_at__isnull=False).order_by(
+        "finished_at"
+    )
 
 
 def _is_wanted(run: Run) -> bool:

@@ -24,6 +24,7 @@ _FIELDS = {
     "command": "windows_command",
     "command_type": "windows_type",
     "interpreter": "windows_interpreter",
+    "working_directory": "windows_directory",
 }
 
 

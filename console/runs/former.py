@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from console.members.models import User
 from console.runs import services
-from console.runs.number_sets import unfold
+from console.runs.number_sets import is_id, unfold
 from console.runs.services import RunError
 from console.runs.status import NEVER_RAN, Status
 
@@ -38,7 +38,7 @@ def instances_of_run(user: User, run: str, which: str, ordinals: str) -> Former:
 
     Raises: RunError for a run the user may not see, an unknown ``which``, and rows that cannot be read.
     """
-    found = services.visible_runs(user).filter(pk=run).first() if _is_number(run) else None
+    found = services.visible_runs(user).filter(pk=run).first() if is_id(run) else None
     if found is None:
         raise RunError("former_run", f"There is no run {run[:20]}." if run.strip() else "Enter the number of a run.")
     if which not in WHICH:
@@ -63,7 +63,3 @@ def _numbers(ordinals: str) -> set[int]:
         return unfold(ordinals, most=ROWS_LIMIT)
     except ValueError as error:
         raise RunError("former_run", str(error)) from None
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 19

@@ -1,7 +1,7 @@
 """Owns reading the Send Command form: what is sent, to which instances, with which options."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -28,6 +28,7 @@ from console.runs.parameter_fields import ParameterFields
 from console.runs.prompts import Prompt
 from console.runs.rate_fields import RolloutFields
 from console.runs.script_files import read_script
+from console.runs.session_fields import SessionFields
 from console.runs.variables import Variables, parse_arguments, parse_variables, write_variables
 from console.saved_commands.models import SavedCommandVersion
 from instances.access import rules
@@ -44,13 +45,14 @@ Text = TypeVar("Text")
 Result = TypeVar("Result")
 
 
-class SendForm(ChoiceFields, RolloutFields, ParameterFields, NotifyFields):
+class SendForm(ChoiceFields, RolloutFields, ParameterFields, NotifyFields, SessionFields):
     """The Send Command dialog, in the page or as a page of its own.
 
     A selection is ``ids`` (comma-separated), or everything that matches ``query`` in ``group`` (empty: in all that the
     user may see) except ``except_ids``; the other ways to choose are in ``ChoiceFields``, besides one ``address`` typed
     in. If the choice comes to others by now than the page showed (``shown``; of a selection at least their number,
-    ``expected_count``), nothing is sent, and what changed is said.
+    ``expected_count``), nothing is sent, and what changed is said. With ``is_unseen`` nobody looks at a page: what the
+    choice comes to is sent to.
     """
 
     command_type = forms.ChoiceField(
@@ -73,7 +75,13 @@ class SendForm(ChoiceFields, RolloutFields, ParameterFields, NotifyFields):
     windows_command = forms.CharField(required=False, strip=False, widget=forms.Textarea(attrs={"rows": 8}))
     windows_interpreter = forms.CharField(required=False, max_length=255)
     windows_directory = forms.CharField(required=False, max_length=1024)
-    timeout_s = forms.IntegerField(label="Time limit (s)", initial=600, required=False, min_value=1)
+    timeout_s = forms.IntegerField(
+        label="Time limit (s)",
+        initial=600,
+        required=False,
+        min_value=1,
+        error_messages={"min_value": services.TIMEOUT_RULE},
+    )
     script = forms.FileField(required=False, allow_empty_file=True)
     script_name = forms.CharField(required=False, max_length=255, widget=forms.HiddenInput)
     run_as = forms.CharField(required=False, max_length=64)
@@ -108,9 +116,10 @@ class SendForm(ChoiceFields, RolloutFields, ParameterFields, NotifyFields):
     )
     remember = forms.BooleanField(label="Remember it as their credential", required=False)
 
-    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, user: User, is_unseen: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.user = user
+        self.is_unseen = is_unseen
         self._choice = Choice()
         self._instances: list[Instance] = []
         # Set when the command is kept while it is sent: the run is made from that version.
@@ -172,7 +181,10 @@ class SendForm(ChoiceFields, RolloutFields, ParameterFields, NotifyFields):
         if script := data.get("script"):
             data["script_name"], data["command"] = script
         if not services.already_sent(self.user, data.get("request_key", "")):
-            self._find_instances(data)
+            if data.get("sessions"):
+                self.find_sessions()
+            else:
+                self._find_instances(data)
         return data
 
     def _find_instances(self, data: dict[str, Any]) -> None:
@@ -190,6 +202,10 @@ class SendForm(ChoiceFields, RolloutFields, ParameterFields, NotifyFields):
             self.add_error(field_for(error, data), str(error))
             return
         self._instances = found
+        if not self.is_unseen:
+            self._refuse_others_than_shown(data, found)
+
+    def _refuse_others_than_shown(self, data: dict[str, Any], found: list[Instance]) -> None:
         expected = data.get("expected_count")
         if message := changed_since_shown(self.user, data, found):
             self.add_error("ids", message)
@@ -273,6 +289,12 @@ class SendForm(ChoiceFields, RolloutFields, ParameterFields, NotifyFields):
         left_out = "\n".join(look_up(self.user, self._choice)[1]) if not self._choice.by_query else ""
         choice = replace(self._choice, left_out=left_out).as_json()
         return services.Origin(choice=choice, saved_version=version)
+
+
+def as_entered(values: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Return what a browser sent, a list of texts by field, as start values that show the form again, unchecked."""
+    many = {name for name, field in SendForm.base_fields.items() if isinstance(field, forms.ModelMultipleChoiceField)}
+    return {name: list(texts) if name in many else texts[-1] for name, texts in values.items() if texts}
 
 
 def _read(read: Callable[[Text], Result], given: Text) -> Result:

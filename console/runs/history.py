@@ -62,8 +62,8 @@ def as_initial(run: Run) -> dict[str, Any]:
         "stop_at_cap": "1" if run.stop_at_cap else "",
         "notify_to": run.notify_to,
         "notify_when": run.notify_when,
-        "choose": "run",
-        "former_run": str(run.pk),
+        # What was sent to sessions is sent to the same ones again; which these are depends on who asks.
+        **({} if run.is_in_sessions else {"choose": "run", "former_run": str(run.pk)}),
     }
 
 

@@ -1,6 +1,7 @@
 """Owns one invocation from its claim to its end status: target, connection, engine, and what each answer means."""
 
 import asyncio
+import functools
 import logging
 import uuid
 from collections.abc import Awaitable, Callable
@@ -14,8 +15,9 @@ from console.runs.journal import Journal
 from console.runs.masking import Mask, MaskedOutput
 from console.runs.rate import MAY_PASS
 from console.runs.status import Status
-from instances.engine.errors import ConnectError, EngineError
+from instances.engine.errors import CommandRefused, ConnectError, EngineError
 from instances.engine.execute import execute
+from instances.engine.kept_shell import KeptShell
 from instances.engine.transport import Connection
 from instances.engine.types import Command, Ended, Outcome, Started, StopCause, StopSignal, Target
 
@@ -45,6 +47,8 @@ class Work:
     stop: StopSignal
     secrets: tuple[str, ...] = field(default=(), repr=False)
     is_last_attempt: bool = True
+    # Lends the shell of the session it is sent to, or None when that is gone.
+    shell: Callable[[], AbstractAsyncContextManager[KeptShell | None]] | None = None
 
     def may_pass(self, error: ConnectError) -> bool:
         """Say whether another attempt is to be made, because why it was not reached may pass by itself."""
@@ -63,7 +67,7 @@ async def invoke(work: Work, *, pool: Pool, flush: Callable[[], Awaitable[None]]
     4. The engine's one ``Ended`` becomes the end status. A dry run goes there from ``connecting``.
     Raises: nothing of the engine's.
     """
-    journal, target, stop = work.journal, work.target, work.stop
+    journal, stop = work.journal, work.stop
     mask = Mask(work.secrets)
     masked = MaskedOutput(journal, mask) if work.secrets else None
 
@@ -88,19 +92,17 @@ async def invoke(work: Work, *, pool: Pool, flush: Callable[[], Awaitable[None]]
 
     try:
         async with AsyncExitStack() as stack:
-            connection = await _unless_stopped(lambda: stack.enter_async_context(pool.borrow(target)), stop)
-            if connection is None:
+            execution = await _way(work, pool, stack)
+            if execution is None:
                 finish_unstarted(journal)
                 return None
-            ended = await execute(
-                connection,
+            ended = await execution(
                 work.command,
                 sink=masked or journal,
                 before_start=before_start,
                 started=started,
                 stopping=stopping,
                 stop=stop,
-                reconnect=lambda: pool.borrow(target, for_stop=True),
             )
     except FencedOut:
         logger.warning(
@@ -112,12 +114,31 @@ async def invoke(work: Work, *, pool: Pool, flush: Callable[[], Awaitable[None]]
             finish_unreachable(journal, error, stopped=stop.cause is not None)
         return error
     except EngineError as error:
-        journal.finish(Status.FAILED, at=timezone.now(), reason=error.reason, message=mask.text(str(error)))
+        # A session that ended since the claim: what is sent to it later is skipped, and so is this.
+        status = Status.SKIPPED if error.reason == "session_closed" else Status.FAILED
+        journal.finish(status, at=timezone.now(), reason=error.reason, message=mask.text(str(error)))
         return None
     if masked is not None:
         masked.flush()
     _finish(work, ended, mask)
     return None
+
+
+async def _way(work: Work, pool: Pool, stack: AsyncExitStack) -> Callable[..., Awaitable[Ended]] | None:
+    """Return what runs the command: its session's shell, or a connection of the pool; None when it is stopped before.
+
+    Raises: ConnectError; CommandRefused when the session is not open any more.
+    """
+    if work.shell is not None:
+        shell = await stack.enter_async_context(work.shell())
+        if shell is None:
+            raise CommandRefused("The session is not open any more. The command did not run.", reason="session_closed")
+        return shell.execute
+    target = work.target
+    connection = await _unless_stopped(lambda: stack.enter_async_context(pool.borrow(target)), work.stop)
+    if connection is None:
+        return None
+    return functools.partial(execute, connection, reconnect=lambda: pool.borrow(target, for_stop=True))
 
 
 async def _unless_stopped(reach: Callable[[], Awaitable[Connection]], stop: StopSignal) -> Connection | None:

@@ -8,6 +8,7 @@ from django import forms
 
 from console.members.models import User
 from console.runs.models import Run
+from console.runs.number_sets import is_id
 from console.runs.parameters import text_again
 from console.runs.rate_fields import SWITCHES
 from console.runs.variables import write_arguments, write_variables
@@ -53,7 +54,7 @@ class KeepFields(forms.Form):
         """The version the form was filled from, if the user may see it: a run is repeated from a private one too."""
         given = self["saved_version"].value()
         found = services.versions_visible_to(self.user)
-        return found.filter(pk=given).first() if str(given or "").isdecimal() else None
+        return found.filter(pk=given).first() if is_id(str(given or "")) else None
 
 
 class Sending(Protocol):

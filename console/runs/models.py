@@ -8,8 +8,9 @@ from django.db.models import Q
 from django.utils import timezone
 
 from console.runs.rate import EVERYTHING, Gate
-from console.runs.status import ACTIVE, RunStatus, Status
+from console.runs.status import ACTIVE, UNFINISHED, RunStatus, Status
 from console.saved_commands.places import variable_of
+from console.sessions.models import Session
 from instances.engine.text import WEB_NAMES, letters_of
 
 
@@ -135,6 +136,11 @@ class Run(models.Model):
         return self.finished_at is not None
 
     @property
+    def is_in_sessions(self) -> bool:
+        """Whether it was sent to sessions rather than to instances."""
+        return bool(self.choice.get("sessions"))
+
+    @property
     def secret_variables(self) -> list[str]:
         """The names of its secret variables, without those that carry a secret parameter."""
         hidden = {variable_of(name) for name, value in self.parameters.items() if value is None}
@@ -198,6 +204,10 @@ class Invocation(models.Model):
     instance = models.ForeignKey("instances.Instance", null=True, on_delete=models.SET_NULL, related_name="invocations")
     instance_name = models.CharField(max_length=80)
     address = models.CharField(max_length=320)
+    # The kept shell it is sent to; null when it has a shell of its own.
+    session = models.ForeignKey(
+        Session, null=True, blank=True, on_delete=models.SET_NULL, related_name="invocations", db_index=False
+    )
 
     status = models.CharField(max_length=12, choices=[(s, s) for s in Status], default=Status.QUEUED)
     reason = models.CharField(max_length=40, blank=True)
@@ -250,12 +260,22 @@ class Invocation(models.Model):
             models.Index(fields=("run", "revision")),
             # Newest first on one instance; with the run, so that many instances lead to theirs from the index alone.
             models.Index(fields=("instance", "-run"), name="runs_of_an_instance"),
-            # What people look for in the history: few rows each, and none of what went well.
-            models.Index(fields=("reason", "-run"), name="invocations_by_reason", condition=~Q(reason="")),
+            # What people look for in the history: few rows each, and none of what went well. With the instance, which
+            # is asked for beside it.
+            models.Index(fields=("reason", "-run", "instance"), name="invocations_by_reason", condition=~Q(reason="")),
             models.Index(
-                fields=("exit_status", "-run"),
+                fields=("exit_status", "-run", "instance"),
                 name="invocations_by_exit_status",
                 condition=Q(exit_status__isnull=False) & ~Q(exit_status=0),
+            ),
+            models.Index(
+                fields=("session", "-id"), name="invocations_of_a_session", condition=Q(session__isnull=False)
+            ),
+            # Whose turn it is in a session.
+            models.Index(
+                fields=("session", "id"),
+                name="turns_in_a_session",
+                condition=Q(session__isnull=False, status__in=sorted(UNFINISHED)),
             ),
             # What workers look for; partial, so that a long history costs them nothing.
             models.Index(fields=("run", "ordinal"), name="queued_invocations", condition=Q(status=Status.QUEUED)),

@@ -9,14 +9,16 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet
-from ClusterShell.RangeSet import RangeSetException
+from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetException
 
 # As many instances as a run is meant for.
 EXPANSION_LIMIT = 10_000
 TEXT_LIMIT = 600_000
 # Folding more takes longer than somebody wants to wait for a shorter text.
 FOLD_LIMIT = 5_000
+# Ranges over several numbers ("rack[1-9]-[1-4]") take time that grows with the square of the names: half a minute for
+# 5,000.
+MAX_OF_SEVERAL_NUMBERS = 50
 _WORD = re.compile(r"""!?"[^"\n]+"|(?:\[[^\]\n]*\]?|[^\s,;\[])+""")
 _PATTERN = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9,/ -]+\])+")
 _BRACKETS = re.compile(r"\[([^\]]*)\]")
@@ -61,20 +63,37 @@ def read_names(text: str) -> Names:
 
 
 def fold_names(names: Iterable[str]) -> str:
-    """Return names as short as they can be written, such as ``web[01-12]``; empty when that is too much work."""
+    """Return names as short as ``read_names`` takes them, such as ``web[01-12]``; empty when that is too much work."""
     all_names = list(names)
     if len(all_names) > FOLD_LIMIT:
         return ""
-    plain = [name for name in all_names if _PLAIN_NAME.fullmatch(name) and _is_foldable(name)]
-    rest = [f'"{name}"' if _WORD.findall(name) != [name] or "[" in name else name for name in all_names]
-    rest = sorted(set(rest) - set(plain))
-    folded = str(NodeSet.fromlist(plain, resolver=RESOLVER_NOGROUP)) if plain else ""
-    return ",".join(filter(None, [folded, *rest]))
+    ranges, rest = _folded(all_names)
+    quoted = [f'"{name}"' if _WORD.findall(name) != [name] or "[" in name else name for name in rest]
+    return ",".join([*ranges, *sorted(quoted)])
 
 
-def _is_foldable(name: str) -> bool:
+def shown_names(names: Iterable[str]) -> str:
+    """Return names as text for people, those with numbers as ranges: "db-1,web[01-12]". Names of any form are taken."""
+    ranges, rest = _folded(names)
+    return ",".join([*ranges, *sorted(rest)])
+
+
+def _folded(names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Return what of distinct names became ranges, as one text or none, and the names that did not."""
+    kinds: dict[str, list[str]] = {"plain": [], "several": [], "other": []}
+    for name in dict.fromkeys(names):
+        kinds[_kind(name)].append(name)
+    plain, several, others = kinds.values()
+    (plain if len(several) <= MAX_OF_SEVERAL_NUMBERS else others).extend(several)
+    return [str(NodeSet.fromlist(plain, resolver=RESOLVER_NOGROUP))] if plain else [], others
+
+
+def _kind(name: str) -> str:
+    numbers = _NUMBER.findall(name)
     # A number of many digits says nothing by its order, and costs much to compare.
-    return all(len(number) < 19 for number in _NUMBER.findall(name))
+    if not _PLAIN_NAME.fullmatch(name) or any(len(number) > 18 for number in numbers):
+        return "other"
+    return "several" if len(numbers) > 1 else "plain"
 
 
 def _is_literal(word: str) -> bool:
@@ -98,7 +117,15 @@ def _count_part(part: str, word: str) -> int:
     first, last, step = int(match[1]), int(match[2] or match[1]), int(match[3] or 1)
     if last < first or step < 1:
         raise _unreadable(word)
+    if match[2] and len(match[1]) != len(match[2]) and any(map(_is_padded, match.group(1, 2))):
+        raise NamesUnreadable(
+            f"{word[:60]} cannot be read. With zeros in front both ends have as many digits: web[001-100]."
+        )
     return (last - first) // step + 1
+
+
+def _is_padded(number: str) -> bool:
+    return len(number) > 1 and number.startswith("0")
 
 
 def _expand(word: str) -> Iterable[str]:
@@ -110,7 +137,7 @@ def _expand(word: str) -> Iterable[str]:
         raise _unreadable(word)
     try:
         return tuple(NodeSet(word.replace(" ", ""), resolver=RESOLVER_NOGROUP))
-    except (ValueError, RangeSetException) as error:
+    except (ValueError, NodeSetException) as error:
         raise _unreadable(word) from error
 
 

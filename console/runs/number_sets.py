@@ -1,9 +1,14 @@
-"""Owns sets of numbers as short text: ``1-50,60``, which a form carries and a run keeps."""
+"""Owns ids as text: one number, and sets of them such as ``1-50,60``, which a form carries and a run keeps."""
 
 from collections.abc import Iterable
 
 # More digits than any row id has.
 _DIGITS = 18
+
+
+def is_id(text: str) -> bool:
+    """Say whether a text is a number that a row may have; a database breaks on longer ones."""
+    return text.isascii() and text.isdigit() and len(text) <= _DIGITS
 
 
 def fold(numbers: Iterable[int]) -> str:
@@ -30,9 +35,7 @@ def unfold(text: str, *, most: int) -> set[int]:
 
 def _span(part: str) -> tuple[int, int]:
     first, dash, last = part.partition("-")
-    if not all(
-        word.isascii() and word.isdigit() and len(word) <= _DIGITS for word in ([first, last] if dash else [first])
-    ):
+    if not all(map(is_id, [first, last] if dash else [first])):
         raise ValueError(f"{part[:40]} is not a number or a range of numbers.")
     span = int(first), int(last if dash else first)
     if span[0] > span[1]:

@@ -8,7 +8,7 @@ from console.runs.keep_fields import KeepFields
 from console.runs.models import CommandType
 from console.runs.parameters import FIELD, ParametersRefused, parameters_of
 from console.saved_commands.models import SavedCommandVersion
-from console.saved_commands.parameters import Kind, Parameter, ValuesRefused, values_of
+from console.saved_commands.parameters import TRUE, Kind, Parameter, ValuesRefused, values_of
 
 _NO_COMPLETION = {"autocomplete": "off", "spellcheck": "false"}
 
@@ -38,12 +38,7 @@ class ParameterFields(KeepFields):
             return
         for parameter in self.parameters:
             if parameter.kind is not Kind.ATTRIBUTE:
-                self._add(FIELD + parameter.name, parameter)
-
-    def _add(self, name: str, parameter: Parameter) -> None:
-        self.fields[name] = _field(parameter)
-        if parameter.kind is Kind.BOOLEAN and name in self.initial:
-            self.initial[name] = self.initial[name] == "true"
+                self.fields[FIELD + parameter.name] = _field(parameter)
 
     @property
     def parameter_fields(self) -> list[tuple[Parameter, forms.BoundField]]:
@@ -71,13 +66,11 @@ class ParameterFields(KeepFields):
 
     def parameter_values(self) -> dict[str, str]:
         """Return what was entered, by name."""
-        found = {}
-        for parameter, field in self.parameter_fields:
-            value = self.cleaned_data.get(field.name, "")
-            is_text = isinstance(value, str)
-            # Browsers submit text areas with CR LF.
-            found[parameter.name] = value.replace("\r\n", "\n") if is_text else str(bool(value)).lower()
-        return found
+        # Browsers submit text areas with CR LF.
+        return {
+            parameter.name: self.cleaned_data.get(field.name, "").replace("\r\n", "\n")
+            for parameter, field in self.parameter_fields
+        }
 
 
 def _help(parameter: Parameter) -> str:
@@ -95,8 +88,7 @@ def _help(parameter: Parameter) -> str:
 
 
 def _field(parameter: Parameter) -> forms.Field:
-    if parameter.kind is Kind.BOOLEAN:
-        return forms.BooleanField(required=False, initial=parameter.default == "true", help_text=_help(parameter))
+    initial = parameter.default
     widget: forms.Widget = forms.Textarea({"rows": 1, **_NO_COMPLETION})
     if parameter.kind is Kind.NUMBER:
         widget = forms.TextInput({"inputmode": "decimal", **_NO_COMPLETION})
@@ -105,6 +97,8 @@ def _field(parameter: Parameter) -> forms.Field:
     elif parameter.kind is Kind.CHOICE:
         none = [] if parameter.default else [("", "Choose…" if parameter.is_required else "None")]
         widget = forms.Select(choices=[*none, *((choice, choice) for choice in parameter.choices)])
-    return forms.CharField(
-        required=False, strip=False, initial=parameter.default, widget=widget, help_text=_help(parameter)
-    )
+    elif parameter.kind is Kind.BOOLEAN:
+        # Not a box to tick: of one that is not ticked nothing comes back, and the default would be sent.
+        initial = "true" if initial.strip().lower() in TRUE else "false"
+        widget = forms.Select(choices=[("true", "true"), ("false", "false")])
+    return forms.CharField(required=False, strip=False, initial=initial, widget=widget, help_text=_help(parameter))

@@ -9,6 +9,7 @@ from console.runs.services import RunError
 from instances.inventory import query as inventory_query
 
 NAMES_TOLD = 20
+NAME_TOLD = 100
 
 
 class NamesRefused(RunError):
@@ -98,7 +99,8 @@ def find_named(user: User, text: str, left_out: str = "") -> tuple[tuple[int, ..
 def _say_unknown(names: list[str]) -> str:
     if not names:
         return ""
-    told = fold_names(names[:NAMES_TOLD]) + (
+    # Of what was pasted by mistake the beginning is enough to know it by.
+    told = fold_names(name if len(name) <= NAME_TOLD else f"{name[:NAME_TOLD]}…" for name in names[:NAMES_TOLD]) + (
         f" and {len(names) - NAMES_TOLD:,} more" if len(names) > NAMES_TOLD else ""
     )
     return f"Not in the list: {told}."

@@ -151,6 +151,8 @@ def run_view(
     """
     status = status if status in FILTERS else ALL
     mine = services.visible_invocations(user, run)
+    if run.is_in_sessions:
+        mine = mine.select_related("session")
     numbers = _numbers(user, run)
     of_filter = numbers[status]
     pages = max(1, -(-of_filter // PAGE_ROWS))

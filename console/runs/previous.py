@@ -7,6 +7,7 @@ from typing import Any
 from console.members.models import User
 from console.runs import services
 from console.runs.models import Run
+from console.runs.number_sets import is_id
 from console.saved_commands.services import versions_visible_to
 
 NAMES_TOLD = 5
@@ -29,7 +30,7 @@ def difference_from_previous(user: User, version: Any, now: Mapping[int, str]) -
     ``version`` is the id of one of its versions, as a form gives it; ``now`` are names by id. Only runs and instances
     the user may see are compared. Side effects: three queries.
     """
-    if not now or not str(version or "").isdecimal():
+    if not now or not is_id(str(version or "")):
         return None
     found = versions_visible_to(user).filter(pk=version).first()
     if found is None:

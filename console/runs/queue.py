@@ -13,10 +13,10 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Count, F, Q, QuerySet
-from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
-from console.runs import gates, prompts, rate, run_secrets
+from console.literals import literal
+from console.runs import gates, prompts, rate, run_secrets, turns
 from console.runs.models import Invocation, Recheck, Run, WorkerLease
 from console.runs.rate import Gate, Rollout
 from console.runs.status import ACTIVE, ENDED_RUN, Status, roll_up
@@ -36,6 +36,7 @@ class Claim:
     fence: int
     attempt: int
     is_prompted: bool = False
+    session_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +56,18 @@ def claim(worker_id: uuid.UUID, *, slots: int, run_id: int | None = None) -> lis
     With ``run_id`` those of that run alone.
 
     Exact across workers: the run's active rows are counted and its next ones taken under one write lock, and none
-    beyond the gate before its next batch. A run
-    whose errors exceed ``max_errors`` has the rest skipped; so has one whose sender may no longer send. A worker
-    that was taken for dead gets nothing until it has enlisted again: what it took would be reaped while it runs.
+    beyond the gate before its next batch. What is sent to a session is taken by the worker that holds it, one at a
+    time. A run whose errors exceed ``max_errors`` has the rest skipped; so has one whose sender may no longer send. A
+    worker that was taken for dead gets nothing until it has enlisted again: what it took would be reaped while it runs.
     """
-    if slots < 1 or not _waiting(run_id).exists():
+    waiting_for_me = _waiting(worker_id, run_id)
+    if slots < 1 or not waiting_for_me.exists():
         return []
     claims: list[Claim] = []
     with transaction.atomic():
         if not WorkerLease.objects.filter(pk=worker_id).exists():
             return []
-        waiting = list(_waiting(run_id).order_by("pk").select_for_update(of=("self",)).select_related("actor"))
+        waiting = list(waiting_for_me.order_by("pk").select_for_update(of=("self",)).select_related("actor"))
         # Each an equal share, so that one large run does not keep a small one waiting.
         fair = max(1, slots // max(1, len(waiting)))
         may_take_more = []
@@ -81,10 +83,14 @@ def claim(worker_id: uuid.UUID, *, slots: int, run_id: int | None = None) -> lis
     return claims
 
 
-def _waiting(run_id: int | None) -> QuerySet[Run]:
+def _waiting(worker_id: uuid.UUID, run_id: int | None) -> QuerySet[Run]:
     # From the few runs in progress to their rows, never over the whole history.
-    going = gates.open_runs(timezone.now(), Invocation.objects.filter(status=_literal(Status.QUEUED)))
+    going = gates.open_runs(timezone.now(), _queued_for(worker_id))
     return going if run_id is None else going.filter(pk=run_id)
+
+
+def _queued_for(worker_id: uuid.UUID) -> QuerySet[Invocation]:
+    return Invocation.objects.filter(turns.startable_by(worker_id), status=literal(Status.QUEUED))
 
 
 def _claim_of_run(worker_id: uuid.UUID, run: Run, slots: int) -> list[Claim]:
@@ -100,28 +106,20 @@ def _claim_of_run(worker_id: uuid.UUID, run: Run, slots: int) -> list[Claim]:
     if take < 1:
         return []
     gates.pass_gate(run)
+    mine = _queued_for(worker_id).filter(Q(retry_at=None) | Q(retry_at__lte=now), run=run, ordinal__lt=run.open_before)
+    chosen, parameters = mine.order_by("ordinal").values("pk")[:take].query.sql_with_params()
     with connection.cursor() as cursor:
         cursor.execute(
-            """UPDATE console_invocation
+            f"""UPDATE console_invocation
                SET status = 'connecting', owner = %s, fence = fence + 1, attempt = attempt + 1, revision = %s,
                    retry_at = NULL, reason = '', message = ''
-               WHERE id IN (SELECT id FROM console_invocation
-                            WHERE run_id = %s AND status = 'queued' AND ordinal < %s
-                                AND (retry_at IS NULL OR retry_at <= %s)
-                            ORDER BY ordinal LIMIT %s)
-               RETURNING id, run_id, instance_id, fence, attempt, is_prompted, ordinal""",
-            [
-                _uuid_param(worker_id),
-                next_revision(run),
-                run.pk,
-                run.open_before,
-                connection.ops.adapt_datetimefield_value(now),
-                take,
-            ],
+               WHERE id IN ({chosen})
+               RETURNING id, run_id, instance_id, fence, attempt, is_prompted, session_id, ordinal""",  # noqa: S608
+            [_uuid_param(worker_id), next_revision(run), *parameters],
         )
-        rows = sorted(cursor.fetchall(), key=lambda row: row[6])
+        rows = sorted(cursor.fetchall(), key=lambda row: row[-1])
     refresh_counts(run)
-    return [Claim(*row[:6]) for row in rows]
+    return [Claim(*row[:-1]) for row in rows]
 
 
 def _refusal(run: Run) -> tuple[str, str] | None:
@@ -145,17 +143,7 @@ def skip_queued(run: Run, reason: str, message: str) -> None:
 
 
 def _active() -> QuerySet[Invocation]:
-    """Return the invocations that a worker holds, or should."""
-    return Invocation.objects.filter(status__in=[_literal(status) for status in sorted(ACTIVE)])
-
-
-def _literal(value: str) -> RawSQL:
-    """Write one of our own constants into the statement.
-
-    SQLite takes a partial index only when it sees the value; with a parameter it reads the whole history, several
-    times a second (https://www.sqlite.org/partialindex.html, section 3).
-    """
-    return RawSQL(f"'{value}'", ())  # noqa: S611  (a constant)
+    return Invocation.objects.filter(status__in=[literal(status) for status in sorted(ACTIVE)])
 
 
 # ------------------------------------------------------------------ what a run comes to
@@ -222,7 +210,7 @@ def take_rechecks(worker_id: uuid.UUID, *, limit: int) -> list[LostOne]:
 
     The wish stays in the row until ``resolve_lost``: a worker killed in the middle of it must not leave it unanswered.
     """
-    asked = Invocation.objects.filter(status=Status.LOST).exclude(recheck=_literal("")).exclude(marker=None)
+    asked = Invocation.objects.filter(status=Status.LOST).exclude(recheck=literal("")).exclude(marker=None)
     asked = asked.filter(Q(owner=None) | ~Q(owner__in=WorkerLease.objects.values("pk")))
     if not asked.order_by().exists():
         return []
@@ -283,14 +271,17 @@ class LeaseFile:
 
 def enlist(worker_id: uuid.UUID, public_key: bytes = b"") -> None:
     """Add this worker's lease. Take its LeaseFile first, or another worker may reap it at once."""
-    WorkerLease.objects.create(
-        id=worker_id, process_id=os.getpid(), boot_id=boot_id(), expires_ns=_expiry(), public_key=public_key
-    )
+    # Counted from when it may write: it may have waited for that for longer than a lease.
+    with transaction.atomic():
+        WorkerLease.objects.create(
+            id=worker_id, process_id=os.getpid(), boot_id=boot_id(), expires_ns=_expiry(), public_key=public_key
+        )
 
 
 def renew(worker_id: uuid.UUID) -> bool:
     """Extend this worker's lease; False when another worker has already taken it for dead."""
-    return WorkerLease.objects.filter(pk=worker_id).update(expires_ns=_expiry()) == 1
+    with transaction.atomic():
+        return WorkerLease.objects.filter(pk=worker_id).update(expires_ns=_expiry()) == 1
 
 
 def discharge(worker_id: uuid.UUID) -> None:
@@ -316,18 +307,26 @@ def reap(me: uuid.UUID) -> LeftBehind:
     2. Sent: ``lost``, because nobody saw how it went on.
     The fence rises either way, so a worker that was only asleep finds that its rows are no longer its own.
     """
-    dead = [lease for lease in WorkerLease.objects.exclude(pk=me) if is_dead(lease)]
-    owners = {lease.pk for lease in dead}
-    ownerless = _active().exclude(owner__in=WorkerLease.objects.exclude(pk__in=owners).values("pk"))
-    if not dead and not ownerless.order_by().exists():
+    owners = _dead(me)
+    if not owners and not _left_by(owners).order_by().exists():
         return LeftBehind()
     with transaction.atomic():
-        done = _resolve(ownerless)
+        # Who had to wait for the database, as this one just did, has renewed meanwhile.
+        owners = _dead(me)
+        done = _resolve(_left_by(owners))
         WorkerLease.objects.filter(pk__in=owners).delete()
         prompts.drop_boxes_of(owners)
     for owner in owners:
         _lease_path(owner).unlink(missing_ok=True)
     return done
+
+
+def _dead(me: uuid.UUID) -> set[uuid.UUID]:
+    return {lease.pk for lease in WorkerLease.objects.exclude(pk=me) if is_dead(lease)}
+
+
+def _left_by(owners: set[uuid.UUID]) -> QuerySet[Invocation]:
+    return _active().exclude(owner__in=WorkerLease.objects.exclude(pk__in=owners).values("pk"))
 
 
 def _resolve(rows: QuerySet[Invocation]) -> LeftBehind:

@@ -13,6 +13,9 @@ MAX_CONCURRENCY = 1000
 MAX_PAUSE_S = 24 * 3600
 MAX_ATTEMPTS = 5
 MAX_ATTEMPT_DELAY_S = 3600
+PAUSE_RULE = f"The pause is between 0 and {MAX_PAUSE_S:,} seconds."
+ATTEMPTS_RULE = f"Between 1 and {MAX_ATTEMPTS} attempts can be made."
+DELAY_RULE = f"The delay is between 1 and {MAX_ATTEMPT_DELAY_S:,} seconds."
 # What ``open_before`` of a run is when nothing of it is held back; the largest that every database takes.
 EVERYTHING = 2**31 - 1
 # Reasons not to be reached that may pass by themselves; a refused sign-in or a wrong host key does not.
@@ -155,11 +158,11 @@ def _amount(field: str, text: str, *, least: int, most: int | None = None) -> Am
 
 def _check_seconds(rollout: Rollout) -> None:
     if not 0 <= rollout.batch_pause_s <= MAX_PAUSE_S:
-        raise RateRefused("batch_pause_s", f"The pause is between 0 and {MAX_PAUSE_S} seconds.")
+        raise RateRefused("batch_pause_s", PAUSE_RULE)
     if not 1 <= rollout.connect_attempts <= MAX_ATTEMPTS:
-        raise RateRefused("connect_attempts", f"Between 1 and {MAX_ATTEMPTS} attempts can be made.")
+        raise RateRefused("connect_attempts", ATTEMPTS_RULE)
     if not 1 <= rollout.connect_delay_s <= MAX_ATTEMPT_DELAY_S:
-        raise RateRefused("connect_delay_s", f"The delay is between 1 and {MAX_ATTEMPT_DELAY_S} seconds.")
+        raise RateRefused("connect_delay_s", DELAY_RULE)
     if (rollout.ask_between or rollout.batch_pause_s) and not (rollout.batch_size.strip() or rollout.first.strip()):
         name = "ask_between" if rollout.ask_between else "batch_pause_s"
         raise RateRefused(name, "There is nothing between batches without a batch size.")

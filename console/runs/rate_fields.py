@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 
 from console.runs import rate
-from console.runs.rate import RateRefused, Rollout
+from console.runs.rate import ATTEMPTS_RULE, DELAY_RULE, PAUSE_RULE, RateRefused, Rollout
 
 # Names are those of ``rate.Rollout``, and so of what a run keeps of it.
 # Those that are chosen or not; kept as "1" or nothing.
@@ -30,7 +30,9 @@ class RolloutFields(forms.Form):
     )
     first = forms.CharField(label="First on", required=False, max_length=20)
     batch_size = forms.CharField(label="Batch size", required=False, max_length=20)
-    batch_pause_s = forms.IntegerField(label="Pause between batches (s)", required=False, min_value=0)
+    batch_pause_s = forms.IntegerField(
+        label="Pause between batches (s)", required=False, min_value=0, error_messages={"min_value": PAUSE_RULE}
+    )
     ask_between = forms.TypedChoiceField(
         label="Ask between batches", choices=YES_NO, coerce=bool, empty_value=None, required=False
     )
@@ -41,8 +43,12 @@ class RolloutFields(forms.Form):
         empty_value=None,
         required=False,
     )
-    connect_attempts = forms.IntegerField(label="Connection attempts", required=False, min_value=1)
-    connect_delay_s = forms.IntegerField(label="Delay between attempts (s)", required=False, min_value=1)
+    connect_attempts = forms.IntegerField(
+        label="Connection attempts", required=False, min_value=1, error_messages={"min_value": ATTEMPTS_RULE}
+    )
+    connect_delay_s = forms.IntegerField(
+        label="Delay between attempts (s)", required=False, min_value=1, error_messages={"min_value": DELAY_RULE}
+    )
 
     def clean(self) -> dict[str, Any]:
         """Say beside the field what cannot be a limit; what the limits come to needs the instances."""

@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from console.members.models import User
+from console.runs.in_sessions import session_refusal
 from console.runs.models import CommandType
+from console.sessions.models import Session
 from instances.access import rules
 from instances.access.rules import Action
 from instances.inventory.models import OS, Instance
@@ -17,11 +19,14 @@ TAKES: dict[str, frozenset[str]] = {
 }
 
 
-def refusal_by(actor: User, command_type: str) -> Callable[[Instance], tuple[str, str] | None]:
-    """Return a function that says why an instance is skipped; permissions are asked once per group."""
+def refusal_by(actor: User, command_type: str) -> Callable[[Instance | Session], tuple[str, str] | None]:
+    """Return a function that says why an instance or a session is skipped; permissions are asked once per group."""
     may: dict[int | None, bool] = {}
 
-    def refusal(instance: Instance) -> tuple[str, str] | None:
+    def refusal(target: Instance | Session) -> tuple[str, str] | None:
+        if isinstance(target, Session):
+            return session_refusal(actor, target, command_type)
+        instance = target
         if instance.group_id not in may:
             may[instance.group_id] = rules.allowed(actor, Action.SEND_COMMAND, instance.group)
         if not may[instance.group_id]:

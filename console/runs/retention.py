@@ -12,7 +12,7 @@ from typing import Self
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Sum, Value
+from django.db.models import F, QuerySet, Sum, Value
 from django.db.models.functions import Coalesce, Length
 from django.template.defaultfilters import filesizeformat, pluralize
 from django.utils import timezone
@@ -29,6 +29,7 @@ from instances.audit.services import record
 BATCH_BYTES = 4 * 1024 * 1024
 BATCH_ROWS = 20_000
 BATCH_INVOCATIONS = 500
+_SIZE = Sum(F("stdout_bytes") + F("stderr_bytes"))
 # Runs that an audit entry names; the numbers in it count all.
 NAMED_RUNS = 1000
 
@@ -79,20 +80,21 @@ def plan(limits: Limits) -> Plan:
     2. A run of a saved command with a rule of its own is kept as long as that says.
     3. The output of a run goes as a whole, and no more runs than it takes to come below the limit. Runs that a rule
        keeps longer than the limit of days come last.
-    Side effects: four queries, with rules of saved commands six; none of them reads output.
+    Side effects: six queries, with rules of saved commands eight; none of them reads output.
     """
-    own_rules, spared, total = keeping.own_rules(), _spared(), stored_bytes()
-    old, by_own_rules = _over(limits, own_rules, spared, timezone.now())
-    if not old and not 0 < limits.output_bytes < total:
-        return Plan()
-    return _plan(limits, old, by_own_rules, _stock(limits, own_rules, spared), total)
+    _, (planned,) = forecast(limits, [timezone.now()])
+    return planned
 
 
-def forecast(limits: Limits, moments: Iterable[datetime]) -> list[Plan]:
-    """Return what will be removed by each of these moments if nothing is added until then."""
-    own_rules, spared, total = keeping.own_rules(), _spared(), stored_bytes()
-    stock = _stock(limits, own_rules, spared)
-    return [_plan(limits, *_over(limits, own_rules, spared, at), stock, total) for at in moments]
+def forecast(limits: Limits, moments: Iterable[datetime]) -> tuple[int, list[Plan]]:
+    """Return how many bytes of output are stored in all, and what will be removed by each of these moments.
+
+    That is if nothing is added until then. Side effects: adds up what is stored once, from an index.
+    """
+    own_rules, spared, by_run = keeping.own_rules(), _spared(), _stored_by_run()
+    total = sum(by_run.values()) + _stored_of_others()
+    stock = _stock(limits, own_rules, spared, by_run)
+    return total, [_plan(limits, *_over(limits, own_rules, spared, at), stock, total) for at in moments]
 
 
 def _spared() -> set[int]:
@@ -108,10 +110,13 @@ def _over(
     return tuple(sorted(usual + own) if own else usual), bool(own)
 
 
-def _stock(limits: Limits, own_rules: Mapping[int, int], spared: Collection[int]) -> dict[int, int]:
+def _stock(
+    limits: Limits, own_rules: Mapping[int, int], spared: Collection[int], by_run: Mapping[int, int]
+) -> dict[int, int]:
     """Return the bytes of output of each run that may be removed, in the order in which that is done."""
     last = keeping.kept_longer(limits.days, own_rules)
-    stored = ((pk, size) for pk, size in _stored_by_run() if pk not in spared)
+    kept = {*spared, *_going().values_list("pk", flat=True)}
+    stored = ((pk, size) for pk, size in by_run.items() if pk not in kept)
     return dict(sorted(stored, key=lambda row: (row[0] in last, row[0])) if last else stored)
 
 
@@ -133,17 +138,24 @@ def _plan(limits: Limits, old: tuple[int, ...], by_own_rules: bool, stock: Mappi
 
 def stored_bytes() -> int:
     """Return how many bytes of output are stored in all, gaps not counted."""
-    ended = Invocation.objects.filter(STORED_OUTPUT)
+    ended = Invocation.objects.filter(STORED_OUTPUT).aggregate(total=_SIZE)["total"]
+    return (ended or 0) + _stored_of_others()
+
+
+def _stored_of_others() -> int:
     # By way of their runs, of which there are few: every other way reads the whole history.
-    others = Invocation.objects.filter(finished_at=None, run__status__in=sorted(set(RunStatus) - ENDED_RUN))
-    sums = (rows.aggregate(total=Sum(F("stdout_bytes") + F("stderr_bytes")))["total"] for rows in (ended, others))
-    return sum(total or 0 for total in sums)
+    others = Invocation.objects.filter(finished_at=None, run__in=_going().values("pk"))
+    return others.aggregate(total=_SIZE)["total"] or 0
 
 
-def _stored_by_run() -> Iterator[tuple[int, int]]:
-    rows = Invocation.objects.filter(STORED_OUTPUT, run__finished_at__isnull=False)
-    sizes = rows.values("run_id").annotate(total=Sum(F("stdout_bytes") + F("stderr_bytes")))
-    return sizes.order_by("run_id").values_list("run_id", "total").iterator()
+def _going() -> QuerySet[Run]:
+    return Run.objects.filter(status__in=sorted(set(RunStatus) - ENDED_RUN)).order_by()
+
+
+def _stored_by_run() -> dict[int, int]:
+    """Return the bytes of output that ended invocations have, by run, in the order of the runs."""
+    sizes = Invocation.objects.filter(STORED_OUTPUT).values("run_id").annotate(total=_SIZE).order_by("run_id")
+    return dict(sizes.values_list("run_id", "total").iterator())
 
 
 # ------------------------------------------------------------------ removing

@@ -31,6 +31,24 @@ def forget(run: Run) -> None:
         kept.delete()
 
 
+def seal_again() -> int:
+    """Seal all values again with the newest key after a rotation, and return those of how many runs.
+
+    Those of a run that ends meanwhile are removed as ever. Raises: VaultError.
+    """
+    sealed = 0
+    for row in RunSecrets.objects.order_by("pk"):
+        former = bytes(row.sealed)
+        if (again := vault.sealed_again(former, owner=_owner(row.pk))) is not None:
+            sealed += RunSecrets.objects.filter(pk=row.pk, sealed=former).update(sealed=again)
+    return sealed
+
+
+def count_under_old_keys() -> int:
+    """Return the values of how many runs are not sealed with the newest key. Raises: VaultError."""
+    return sum(not vault.is_under_newest_key(bytes(row.sealed)) for row in RunSecrets.objects.all())
+
+
 def _open(row: RunSecrets | None) -> Variables | None:
     if row is None:
         return None

@@ -15,6 +15,7 @@ from console.members.models import User
 from console.runs import gates, prompts, queue, rate, run_secrets
 from console.runs.backend import execution_backend
 from console.runs.confirmation import confirmation_for
+from console.runs.in_sessions import NotInSessions, check_options, check_sessions, choice_of, machines_of
 from console.runs.models import CommandType, Invocation, NotifyState, NotifyWhen, Run
 from console.runs.parameters import Filled, ParametersRefused, fill
 from console.runs.prompts import Prompt
@@ -24,15 +25,19 @@ from console.runs.status import Status
 from console.runs.variables import Variables, VariablesRefused, check
 from console.saved_commands import services as saved_commands
 from console.saved_commands.models import SavedCommandVersion
+from console.sessions.models import Session
 from instances.access import rules
 from instances.access.rules import Action
 from instances.audit.services import record
 from instances.credentials import services as credentials
 from instances.credentials.user_names import check_user_name
+from instances.engine.text import is_line
 from instances.engine.windows import BAT_RULE, is_bat_value
 from instances.inventory.models import Instance
 
 MAX_TIMEOUT_S = 7 * 24 * 3600
+TIMEOUT_RULE = f"The time limit is between 1 and {MAX_TIMEOUT_S:,} seconds."
+_LINES = {"working_directory": "A working directory", "interpreter": "An interpreter"}
 
 
 class RunError(Exception):
@@ -88,7 +93,8 @@ class Origin:
 def send_command(
     actor: User,
     *,
-    instances: Sequence[Instance],
+    instances: Sequence[Instance] = (),
+    sessions: Sequence[Session] = (),
     command: str,
     request_key: str,
     options: Options | None = None,
@@ -99,7 +105,7 @@ def send_command(
     origin: Origin | None = None,
     confirmed_count: int | None = None,
 ) -> Run:
-    """Make a run of a command on instances, in their order, and wake the workers once it is committed.
+    """Make a run of a command on instances, or in sessions, in their order, and wake the workers once it is committed.
 
     1. Policy per instance: those the actor may not send to, disabled ones and those of another operating system are
        ``skipped``; the others go on.
@@ -109,19 +115,24 @@ def send_command(
        ``prompt_keys``, by default all that live. With ``remember`` it becomes their credential instead.
     5. Many instances, and those of which somebody said so, are sent to only with ``confirmed_count``: their number as
        a person typed it (confirmation.py). A dry run needs none.
+    6. A session that has ended, or is not the actor's to use, is ``skipped``; one that is busy has it wait.
     Raises: RunError for an empty or too long command, no target, or an option out of range; NotAllowed when the
     actor may send commands nowhere.
     """
     options, origin = options or Options(), origin or Origin()
     rules.require_anywhere(actor, Action.SEND_COMMAND)
     filled = _filled(command, options, origin)
-    _validate(filled.command, instances, options, filled)
+    if sessions:
+        _validate_for_sessions(filled.command, sessions, options)
+        instances = machines_of(sessions)
+    targets = sessions or instances
+    _validate(filled.command, targets, options, filled)
     if not options.is_dry_run:
-        require_confirmed(instances, confirmed_count)
+        require_confirmed(targets, confirmed_count)
     try:
-        with transaction.atomic():
-            run = _create(actor, instances, filled, request_key, options, origin)
-            if prompt is not None and (lacking := credentials.without_credential(instances)):
+        with transaction.atomic(), rules.remembered():
+            run = _create(actor, targets, filled, request_key, options, origin)
+            if prompt is not None and not sessions and (lacking := credentials.without_credential(instances)):
                 _check_prompt(prompt, lacking)
                 if remember:
                     _remember(actor, prompt, lacking)
@@ -133,7 +144,8 @@ def send_command(
                 f"run {run.pk}",
                 command_sha256=run.command_sha256,
                 instances=[instance.pk for instance in instances][:1000],
-                count=len(instances),
+                count=len(targets),
+                **({"sessions": [session.pk for session in sessions][:1000]} if sessions else {}),
                 **({"os_user": os_user} if os_user else {}),
                 **_details(run),
             )
@@ -148,9 +160,9 @@ def already_sent(actor: User, request_key: str) -> Run | None:
     return Run.objects.filter(actor=actor, request_key=request_key).first() if request_key else None
 
 
-def require_confirmed(instances: Sequence[Instance], confirmed_count: int | None) -> None:
-    """Raise RunError where the number of these instances has to be typed and was not. Side effects: a few queries."""
-    asked = confirmation_for(instances)
+def require_confirmed(targets: Sequence[Instance | Session], confirmed_count: int | None) -> None:
+    """Raise RunError where the number of these targets has to be typed and was not. Side effects: a few queries."""
+    asked = confirmation_for(targets)
     if asked is not None and confirmed_count != asked.count:
         wrong = "" if confirmed_count is None else f" You typed {confirmed_count:,}."
         raise RunError("confirmed_count", f"{asked.sentence} Type {asked.count} to confirm.{wrong}")
@@ -174,7 +186,15 @@ def _filled(command: str, options: Options, origin: Origin) -> Filled:
         raise RunError(error.field, str(error)) from None
 
 
-def _validate(command: str, instances: Sequence[Instance], options: Options, filled: Filled) -> None:
+def _validate_for_sessions(command: str, sessions: Sequence[Session], options: Options) -> None:
+    try:
+        check_sessions(sessions)
+        check_options(command, options)
+    except NotInSessions as error:
+        raise RunError("sessions", str(error)) from None
+
+
+def _validate(command: str, targets: Sequence[Instance | Session], options: Options, filled: Filled) -> None:
     if not command.strip():
         raise RunError("command", "Enter a command.")
     if "\0" in command:
@@ -182,15 +202,18 @@ def _validate(command: str, instances: Sequence[Instance], options: Options, fil
     limit = settings.MUSTER_SCRIPT_LIMIT_BYTES
     if len(command.encode()) > limit:
         raise RunError("command", f"The command is too long: at most {limit:,} bytes are taken.")
-    if not instances:
+    if not targets:
         raise RunError("ids", "Select at least one instance.")
     if options.command_type not in CommandType.values:
         raise RunError("command_type", "Choose Shell, Bat or PowerShell.")
+    for name, what in _LINES.items():
+        if not is_line(getattr(options, name)):
+            raise RunError(name, f"{what} is one line without control characters.")
     if options.command_type == CommandType.BAT and options.interpreter:
         raise RunError("interpreter", "cmd.exe runs Bat: leave the interpreter empty.")
     if not 1 <= options.timeout_s <= MAX_TIMEOUT_S:
-        raise RunError("timeout_s", f"The time limit is between 1 and {MAX_TIMEOUT_S} seconds.")
-    _plan(options, len(instances))
+        raise RunError("timeout_s", TIMEOUT_RULE)
+    _plan(options, len(targets))
     _validate_surroundings(options, filled)
 
 
@@ -250,10 +273,15 @@ def _details(run: Run) -> dict[str, object]:
 
 
 def _create(
-    actor: User, instances: Sequence[Instance], filled: Filled, request_key: str, options: Options, origin: Origin
+    actor: User,
+    targets: Sequence[Instance | Session],
+    filled: Filled,
+    request_key: str,
+    options: Options,
+    origin: Origin,
 ) -> Run:
     refusal_of = refusal_by(actor, options.command_type)
-    refusals = [refusal_of(instance) for instance in instances]
+    refusals = [refusal_of(target) for target in targets]
     plan = _plan(options, refusals.count(None))
     command, secrets = filled.command, (*options.secrets, *filled.secrets)
     run = Run.objects.create(
@@ -280,12 +308,12 @@ def _create(
         notify_to=list(options.notify_to),
         notify_when=options.notify_when,
         notify_state=NotifyState.WANTED if options.notify_to else NotifyState.NOBODY,
-        choice=dict(origin.choice),
+        choice=choice_of(targets) or dict(origin.choice),
         saved_version=origin.saved_version,
         parameters=dict(filled.kept),
         attributes=[list(attribute) for attribute in filled.attributes],
         is_dry_run=options.is_dry_run,
-        target_count=len(instances),
+        target_count=len(targets),
         revision=1,
     )
     if not run.is_dry_run:
@@ -293,8 +321,8 @@ def _create(
     batches = plan.batch_numbers()
     Invocation.objects.bulk_create(
         (
-            _invocation(run, ordinal, instance, refusal, None if refusal else next(batches))
-            for ordinal, (instance, refusal) in enumerate(zip(instances, refusals, strict=True))
+            _invocation(run, ordinal, target, refusal, None if refusal else next(batches))
+            for ordinal, (target, refusal) in enumerate(zip(targets, refusals, strict=True))
         ),
         batch_size=500,
     )
@@ -336,17 +364,15 @@ def _check_user_name(user_name: str) -> None:
 
 
 def _invocation(
-    run: Run, ordinal: int, instance: Instance, refusal: tuple[str, str] | None, batch: int | None
+    run: Run, ordinal: int, target: Instance | Session, refusal: tuple[str, str] | None, batch: int | None
 ) -> Invocation:
-    invocation = Invocation(
-        run=run,
-        ordinal=ordinal,
-        batch=batch,
-        instance=instance,
-        instance_name=instance.name,
-        address=f"{instance.address}:{instance.port}",
-        revision=1,
-    )
+    invocation = Invocation(run=run, ordinal=ordinal, batch=batch, revision=1)
+    if isinstance(target, Session):
+        invocation.session, invocation.instance = target, target.instance
+        invocation.instance_name, invocation.address = target.instance_name, target.address
+    else:
+        invocation.instance, invocation.instance_name = target, target.name
+        invocation.address = f"{target.address}:{target.port}"
     if refusal:
         invocation.status = Status.SKIPPED
         invocation.reason, invocation.message = refusal

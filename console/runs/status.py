@@ -23,7 +23,8 @@ class Status(StrEnum):
 
 
 ACTIVE = frozenset({Status.CONNECTING, Status.RUNNING, Status.DISCONNECTED, Status.STOPPING})
-END = frozenset(Status) - ACTIVE - {Status.QUEUED}
+UNFINISHED = ACTIVE | {Status.QUEUED}
+END = frozenset(Status) - UNFINISHED
 # Ends of a command that was never started: safe to send again.
 NEVER_RAN = frozenset({Status.CANCELLED, Status.UNREACHABLE, Status.SKIPPED})
 # Ends that use up ``max_errors``.

@@ -6,22 +6,27 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
+from django.db.models.functions import Lower
 from django.http import HttpResponse, HttpResponseBase, QueryDict, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.http import content_disposition_header
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from console.members.models import User
+from console.ranges import Unsatisfiable, parse_range
 from console.runs import answers, history, keep_fields, output, services, stopping
 from console.runs.answers import Answer
 from console.runs.families import for_windows, for_windows_alone, send_to_families, to_show
 from console.runs.former import ALL as WHOLE_RUN
 from console.runs.former import ROWS
-from console.runs.forms import SendForm
+from console.runs.forms import SendForm, as_entered
 from console.runs.models import CommandType, Invocation, Run
 from console.runs.number_sets import fold
 from console.runs.presentation import ALL, RunView, run_view
-from console.runs.ranges import Unsatisfiable, parse_range
+from console.runs.session_fields import initial_in_sessions
+from console.runs.session_targets import sessions_again
 from console.runs.targets import Targets, targets_of
 from console.saved_commands import services as saved_commands
 from console.saved_commands.content import SavedCommandError
@@ -34,6 +39,8 @@ from instances.inventory.listing import listing
 
 # Offered beside the field; any other program or path may be typed.
 INTERPRETERS = ("sh", "bash", "python3", "pwsh")
+# A longer list is no quicker than the search of the library.
+SAVED_LISTED = 200
 
 
 # ------------------------------------------------------------------ the dashboard
@@ -76,7 +83,7 @@ def send(request: SignedInRequest) -> HttpResponse:
         return render(request, "send/page.html", send_context(form, form.initial))
     if request.POST.get("look"):
         # Without JavaScript: show what the choice comes to, with everything else as it was entered.
-        form = SendForm(user=request.user, initial=request.POST.dict())
+        form = SendForm(user=request.user, initial=as_entered(dict(request.POST.lists())))
         return render(request, "send/page.html", send_context(form, form.initial))
     form = SendForm(request.POST, request.FILES, user=request.user)
     run = _send(form)
@@ -99,11 +106,12 @@ def _send(form: SendForm) -> Run | None:
         # Together or not at all: a run points at the version that was kept with it.
         with transaction.atomic():
             form.kept_version = None if form.cleaned_data["dry_run"] else keep_fields.keep(form)
-            if form.cleaned_data["split"]:
+            if form.cleaned_data["split"] and not form.is_in_sessions:
                 return _send_to_families(form)
             return services.send_command(
                 form.user,
                 instances=form.instances(),
+                sessions=form.chosen_sessions(),
                 command=form.command_text(),
                 request_key=form.cleaned_data["request_key"],
                 options=form.options(),
@@ -151,7 +159,7 @@ def _refused(request: SignedInRequest, form: SendForm) -> HttpResponse:
 
 def initial_from(request: SignedInRequest) -> dict[str, Any]:
     """Return the form's start values: chosen instances, a saved command, or a run to send again."""
-    names = ("ids", "choose", "filter_text", "in_group", "names", "former_run", "which")
+    names = ("ids", "choose", "filter_text", "in_group", "names", "former_run", "which", "sessions")
     initial: dict[str, Any] = {name: request.GET.get(name, "") for name in names}
     if request.GET.get("query") is not None and request.GET.get("by_query"):
         given = {name: request.GET.get(name, "") for name in ("query", "group", "except_ids", "everything")}
@@ -159,9 +167,17 @@ def initial_from(request: SignedInRequest) -> dict[str, Any]:
     if saved := request.GET.get("saved"):
         initial |= saved_commands.as_initial(_saved_version(request, _number(saved, 0)))
     if again := request.GET.get("again"):
-        run = get_object_or_404(services.visible_runs(request.user), pk=again)
-        initial |= history.as_initial(run) | {"which": request.GET.get("which", WHOLE_RUN)}
+        run = get_object_or_404(services.visible_runs(request.user), pk=_number(again, 0))
+        initial |= _again(request, run, request.GET.get("which", WHOLE_RUN))
     return initial
+
+
+def _again(request: SignedInRequest, run: Run, which: str, ordinals: str = "") -> dict[str, Any]:
+    """Return the form's start values that send a run again, on these of its instances or in these of its sessions."""
+    initial = history.as_initial(run)
+    if run.is_in_sessions:
+        return initial | {"sessions": sessions_again(request.user, run, which, ordinals)}
+    return initial | {"which": which, **({"ordinals": ordinals} if ordinals else {})}
 
 
 def _saved_version(request: SignedInRequest, saved_id: int) -> SavedCommandVersion:
@@ -174,7 +190,10 @@ def _saved_version(request: SignedInRequest, saved_id: int) -> SavedCommandVersi
 def send_context(form: SendForm, selection: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return what the Send Command form shows beside its fields; ``selection`` says which targets, as the form does."""
     chosen = str(form.data.get("command_type", "") if form.is_bound else form.initial.get("command_type", ""))
-    targets = targets_of(form.user, selection, chosen) if selection else Targets()
+    in_sessions = form.session_targets
+    targets = targets_of(form.user, selection, chosen) if selection and not in_sessions else Targets()
+    if in_sessions:
+        form.initial = initial_in_sessions(form.initial, in_sessions)
     form.initial.setdefault("command_type", targets.command_type)
     if targets.is_mixed and form.initial["command_type"] != CommandType.SHELL:
         form.initial = for_windows(form.initial)
@@ -184,11 +203,19 @@ def send_context(form: SendForm, selection: Mapping[str, Any] | None = None) -> 
     return {
         "form": form,
         "targets": targets,
+        "in_sessions": in_sessions,
         "interpreters": INTERPRETERS,
-        "saved": saved_commands.visible(form.user).select_related(None).only("name")[:200],
+        **_saved_to_choose(form.user),
         "made_from": form.made_from,
         "limits": {"script_bytes": settings.MUSTER_SCRIPT_LIMIT_BYTES, "output_bytes": settings.ENV.output_cap},
     }
+
+
+def _saved_to_choose(user: User) -> dict[str, Any]:
+    """Return the saved commands that the form lists, and whether there are more, which the library finds."""
+    names = saved_commands.visible(user).select_related(None).only("name").order_by(Lower("name"))
+    found = list(names[: SAVED_LISTED + 1])
+    return {"saved": found[:SAVED_LISTED], "has_more_saved": len(found) > SAVED_LISTED}
 
 
 @require_GET
@@ -210,7 +237,7 @@ def send_again(request: SignedInRequest, run_id: int) -> HttpResponse:
     ticked = request.POST.get("ordinals") or fold(
         int(row) for row in request.POST.getlist("row") if row.isascii() and row.isdigit() and len(row) < 9
     )
-    form = SendForm(user=request.user, initial=history.as_initial(found) | {"which": ROWS, "ordinals": ticked})
+    form = SendForm(user=request.user, initial=_again(request, found, ROWS, ticked))
     return render(request, "send/page.html", send_context(form, form.initial))
 
 
@@ -315,7 +342,9 @@ def _download_headers(invocation: Invocation, start: int, stop: int) -> dict[str
     safe = "".join(letter if letter.isalnum() or letter in "-._" else "_" for letter in invocation.instance_name)
     return {
         "Content-Length": str(stop - start),
-        "Content-Disposition": f'attachment; filename="run-{invocation.run_id}-{safe}.txt"',
+        "Content-Disposition": str(
+            content_disposition_header(as_attachment=True, filename=f"run-{invocation.run_id}-{safe}.txt")
+        ),
         "Accept-Ranges": "bytes",
         "X-Content-Type-Options": "nosniff",
         # Keeps compressing middleware away: a range counts the exact bytes.

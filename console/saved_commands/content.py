@@ -10,6 +10,7 @@ from django.conf import settings
 
 from console.saved_commands.models import SavedCommandVersion
 from console.saved_commands.parameters import DeclarationError, Parameter, PlaceholderError, declared, sent_text
+from instances.engine.text import is_line
 
 SHELL = "shell"
 WINDOWS_TYPES = ("powershell", "bat")
@@ -37,12 +38,12 @@ OPTIONS = {
     "arguments": "Arguments",
 }
 NUMBERS = frozenset({"timeout_s", "batch_pause_s", "connect_attempts", "connect_delay_s"})
+LINES = frozenset({"interpreter", "working_directory", "windows_interpreter", "windows_directory"})
 # Numbers of instances or percentages of them, as text: 10, 10%.
 AMOUNTS = frozenset({"max_concurrency", "max_errors", "first", "batch_size"})
 MAX_NAME, MAX_DESCRIPTION, MAX_TAGS, MAX_OPTIONS_CHARACTERS = 80, 2000, 20, 200_000
 _TAG = re.compile(r"[\w.:/+-]{1,40}")
 _AMOUNT = re.compile(r"[0-9]{1,6}|[0-9]{1,3}(\.[0-9]{1,2})? ?%")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class SavedCommandError(Exception):
@@ -123,8 +124,9 @@ def check_details(details: Details) -> None:
     """Refuse a name, description or tags that cannot be kept. Raises: SavedCommandError."""
     if not details.name:
         raise SavedCommandError("Enter a name.")
-    if len(details.name) > MAX_NAME or _CONTROL.search(details.name) or details.name != details.name.strip():
-        raise SavedCommandError(f"A name is one line of at most {MAX_NAME} characters.")
+    # Not only control characters: one that turns the line around shows another name than is there.
+    if len(details.name) > MAX_NAME or not details.name.isprintable() or details.name != details.name.strip():
+        raise SavedCommandError(f"A name is one line of at most {MAX_NAME} visible characters.")
     if len(details.description) > MAX_DESCRIPTION or "\0" in details.description:
         raise SavedCommandError(f"A description has at most {MAX_DESCRIPTION:,} characters.", "description")
     if not _is_unicode(details.name + details.description):
@@ -200,3 +202,5 @@ def _check_option(name: str, value: object) -> None:
         raise SavedCommandError("This must be a whole number.", name)
     elif name not in NUMBERS and (not isinstance(value, str) or "\0" in value):
         raise SavedCommandError("This must be text.", name)
+    elif name in LINES and not is_line(str(value)):
+        raise SavedCommandError("This is one line without control characters.", name)

@@ -5,8 +5,8 @@ import io
 import stat
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -127,7 +127,9 @@ def unzipped(data: bytes) -> dict[str, bytes]:
                 with archive.open(entry) as opened:
                     read = opened.read(min(left, _most_bytes()) + 1)
                 left -= len(read)
-                if left < 0 or len(read) > _most_bytes():
+                if left < 0:
+                    raise SavedCommandError(f"The scripts come to more than {MAX_TOTAL_BYTES:,} bytes.", "file")
+                if len(read) > _most_bytes():
                     raise SavedCommandError(f"{entry.filename[:100]} is too large for a script.", "file")
                 files[entry.filename] = read
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
@@ -159,11 +161,20 @@ def folder_files(folder: Path) -> dict[str, bytes]:
     return files
 
 
-def plan(user: "User", files: Mapping[str, bytes]) -> Plan:
-    """Say what these files mean for the library; nothing is saved. Side effects: one query."""
+def plan(user: "User", files: Mapping[str, bytes], *, check: Callable[[Content], str] = lambda content: "") -> Plan:
+    """Say what these files mean for the library; nothing is saved. Side effects: two queries.
+
+    ``check`` says what is wrong with what would be a new version, or nothing.
+    """
     commands = read_folder(files)
     there = {one.name: one for one in SavedCommand.objects.select_related("latest")}
-    planned = [_planned(user, command, there.get(command.details.name)) for command in commands]
+    names = list(services.seen(user).values_list("name", flat=True))
+    planned = []
+    for command in commands:
+        one = _checked(_planned(user, command, there.get(command.details.name), names), check)
+        if one.outcome == Outcome.NEW:
+            names.append(one.name)
+        planned.append(one)
     digest = hashlib.sha256()
     for one in planned:
         token = services.edit_token(one.saved) if one.saved else ""
@@ -173,10 +184,12 @@ def plan(user: "User", files: Mapping[str, bytes]) -> Plan:
     return Plan(planned, digest.hexdigest())
 
 
-def _planned(user: "User", command: Command, saved: SavedCommand | None) -> Planned:
+def _planned(user: "User", command: Command, saved: SavedCommand | None, names: Sequence[str]) -> Planned:
     if command.error:
         return Planned(command, Outcome.ERROR, command.error)
     if saved is None:
+        if other := services.same_but_for_capitals(names, command.details.name):
+            return Planned(command, Outcome.ERROR, services.only_capitals_differ(other))
         return Planned(command, Outcome.NEW)
     if saved.archived_at or not (saved.is_shared or saved.owner_id == user.pk):
         taken = "The name is taken, by an archived saved command or a private one."
@@ -185,6 +198,11 @@ def _planned(user: "User", command: Command, saved: SavedCommand | None) -> Plan
         return Planned(command, Outcome.VERSION, saved=saved)
     is_same = (saved.description, saved.tags) == (command.details.description, list(command.details.tags))
     return Planned(command, Outcome.UNCHANGED if is_same else Outcome.DESCRIBED, saved=saved)
+
+
+def _checked(planned: Planned, check: Callable[[Content], str]) -> Planned:
+    why = check(planned.command.content) if planned.outcome in {Outcome.NEW, Outcome.VERSION} else ""
+    return replace(planned, outcome=Outcome.ERROR, error=why) if why else planned
 
 
 def apply(user: "User", planned: Plan, *, source: str) -> None:

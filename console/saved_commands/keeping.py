@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 FOR_EVER = 0
 MAX_DAYS = 36_500
+DAYS_RULE = f"Between 1 and {MAX_DAYS:,} days."
 
 
 class KeepingError(Exception):
@@ -42,7 +43,7 @@ def set_keep_days(actor: "User", *, saved: SavedCommand, days: int | None, setti
     """
     require_anywhere(actor, Action.MANAGE_SAVED_COMMANDS)
     if days is not None and not 0 <= days <= MAX_DAYS:
-        raise KeepingError(f"Between 1 and {MAX_DAYS:,} days.")
+        raise KeepingError(DAYS_RULE)
     before = setting_days if saved.keep_days is None else saved.keep_days
     after = setting_days if days is None else days
     if is_longer(before, after) and not allowed(actor, Action.MANAGE_RETENTION):

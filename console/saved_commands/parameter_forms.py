@@ -73,6 +73,12 @@ else:
 class Rows(_RowsBase):
     """All rows of a saved command."""
 
+    default_error_messages = {
+        **forms.BaseFormSet.default_error_messages,
+        "too_many_forms": "At most %(num)d parameters are taken.",
+        "missing_management_form": "The rows of the parameters did not come along. Load the page again.",
+    }
+
     @property
     def is_open(self) -> bool:
         """Whether there is anything to see: a row that declares something, or what is wrong with one."""

@@ -1,6 +1,6 @@
 """Owns keeping commands to send again: who sees and changes which, and a version for every change of what is sent."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +91,7 @@ def keep(actor: "User", *, details: Details, content: Content, note: str = "") -
     require_anywhere(actor, Action.MANAGE_SAVED_COMMANDS)
     check_details(details)
     check_content(content)
+    _check_capitals(seen(actor), details.name)
     try:
         with transaction.atomic():
             kept = SavedCommand.objects.create(
@@ -125,6 +126,8 @@ def change(
                 raise ChangedMeanwhile(saved)
             if saved.is_shared and not details.is_shared and saved.owner_id != actor.pk:
                 raise SavedCommandError("Only its owner can make it private.", "is_shared")
+            if details.name != saved.name or (details.is_shared and not saved.is_shared):
+                _check_capitals(seen(actor).exclude(pk=saved.pk), details.name)
             changed = _set_details(saved, details)
             is_new = not content.is_same(Content.of(version_of(saved)))
             if changed:
@@ -204,10 +207,18 @@ def edit_token(saved: SavedCommand) -> str:
     return f"{version_of(saved).number}@{saved.updated_at.isoformat()}"
 
 
-def check_name(user: "User", name: str) -> None:
-    """Raise SavedCommandError when a command cannot be kept under this name; asked before anything is sent."""
-    if SavedCommand.objects.filter(name=name).exists():
-        raise _taken(user, name)
+def same_but_for_capitals(names: Iterable[str], name: str) -> str:
+    """Return the first of the names that differs from this one in capitals alone, or nothing.
+
+    Folded here, because databases fold the letters of other alphabets differently or not at all.
+    """
+    folded = name.casefold()
+    return next((one for one in names if one != name and one.casefold() == folded), "")
+
+
+def only_capitals_differ(other: str) -> str:
+    """Return why a name is refused for the sake of one that is there."""
+    return f"There is {other} already, and a search does not tell names apart by their capitals."
 
 
 def as_initial(version: SavedCommandVersion) -> dict[str, Any]:
@@ -280,6 +291,11 @@ def _set_details(saved: SavedCommand, details: Details) -> list[str]:
 def _subject(saved: SavedCommand) -> str:
     # The audit is read by more people than a private command.
     return f"saved command {saved.name}" if saved.is_shared else f"private saved command {saved.pk}"
+
+
+def _check_capitals(others: QuerySet[SavedCommand], name: str) -> None:
+    if other := same_but_for_capitals(others.values_list("name", flat=True), name):
+        raise SavedCommandError(only_capitals_differ(other))
 
 
 def _taken(user: "User", name: str) -> SavedCommandError:

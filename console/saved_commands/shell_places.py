@@ -21,6 +21,7 @@ _HERE = re.compile(r"<<(-?)[ \t]*")
 _QUOTED = "stands in a here-document whose word is quoted, where nothing is put in: take the quotes off its word."
 _IN_BRACES = "stands inside ${…}: put it into a variable of the script first."
 _IN_BACKTICKS = "stands between backticks: write $(…) instead."
+_NO_END = "cannot be the word that ends a here-document."
 _NO_NUMBER = "stands in arithmetic, where the shell would evaluate its value again: declare it as a number."
 
 
@@ -285,17 +286,20 @@ class _Scan:
     def _document_word(self, strips_tabs: bool) -> _Document:
         start, is_quoted, word = self._at, False, []
         while self._more() and (letter := self._text[self._at]) not in " \t\n;&|<>()":
-            self._refuse_here("cannot be the word that ends a here-document.")
+            self._refuse_here(_NO_END)
             if letter in "'\"":
                 is_quoted = True
                 end = self._text.find(letter, self._at + 1, self._stop)
                 if end < 0:
                     self._never_ends(self._at)
+                for slot in self._slots_within(self._at, end):
+                    self._slots.refuse(slot, _NO_END)
                 word.append(self._text[self._at + 1 : end])
                 self._at = end + 1
             else:
                 is_quoted |= letter == "\\"
                 self._at += letter == "\\"
+                self._refuse_here(_NO_END)
                 word.append(self._text[self._at : self._at + 1])
                 self._at += 1
         if any(mark in self._text[start : self._at] for mark in "$`"):

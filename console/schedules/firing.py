@@ -12,7 +12,7 @@ from django.utils import timezone
 from console.members.models import User
 from console.runs.families import sent_with
 from console.runs.models import Run
-from console.schedules import sending
+from console.schedules import sending, services
 from console.schedules.models import Firing, Outcome, Overlap, Schedule
 from console.schedules.sending import SendingRefused
 from console.schedules.timing import MOST_COUNTED, PUNCTUAL, Lateness, TimingError, judge
@@ -102,8 +102,7 @@ def run_now(actor: User, *, schedule: Schedule, key: str) -> Firing:
     Raises: NotAllowed unless it is the actor's own.
     """
     rules.require_anywhere(actor, Action.SEND_COMMAND)
-    if schedule.owner_id != actor.pk:
-        raise NotAllowed(Action.SEND_COMMAND)
+    services.require_owner(actor, schedule)
     now = timezone.now()
     with transaction.atomic():
         Schedule.objects.select_for_update().get(pk=schedule.pk)

@@ -63,7 +63,9 @@ class TimingForm(forms.Form):
         widget=forms.TextInput({**_PLAIN, "class": "mono", "placeholder": "30 6 * * MON-FRI"}),
         help_text="Minute, hour, day of month, month, day of week.",
     )
-    every = forms.IntegerField(label="Every", required=False, initial=1, min_value=1)
+    every = forms.IntegerField(
+        label="Every", required=False, initial=1, min_value=1, error_messages={"min_value": "At least 1."}
+    )
     unit = forms.ChoiceField(
         label="Unit", choices=[(unit.value, unit.value) for unit in Unit], initial=Unit.HOURS.value
     )
@@ -129,6 +131,8 @@ class ScheduleForm(TimingForm):
     """The page that makes or changes a schedule. ``values`` holds what the Send Command form kept, as JSON."""
 
     name = forms.CharField(label="Name", max_length=80, widget=forms.TextInput({"autocomplete": "off"}))
+    # What the schedule was when its form was drawn.
+    base = forms.CharField(required=False, widget=forms.HiddenInput)
     values = forms.CharField(widget=forms.HiddenInput, strip=False)
     source = forms.ChoiceField(
         label="What is sent", choices=Source.choices, required=False, initial=Source.TEXT, widget=forms.RadioSelect
@@ -151,12 +155,14 @@ class ScheduleForm(TimingForm):
         required=False,
         min_value=0,
         max_value=services.MAX_LATE_MINUTES,
+        error_messages=dict.fromkeys(("min_value", "max_value"), services.LATE_RULE),
         help_text="When the console was not there. 0 or empty: what was missed is told, and not made up for.",
     )
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.user = user
+        self.overtaken_by: Schedule | None = None
         self.fields["version"].queryset = versions_visible_to(user)  # type: ignore[attr-defined]
         if not self.is_bound and "zone" not in self.initial:
             # Its scripts put the browser's own zone there.
@@ -193,7 +199,11 @@ class ScheduleForm(TimingForm):
         try:
             if schedule is None:
                 return services.add(self.user, self.plan())
-            return services.change(self.user, schedule=schedule, plan=self.plan())
+            base = self.cleaned_data["base"]
+            return services.change(self.user, schedule=schedule, plan=self.plan(), base=base)
+        except services.ChangedMeanwhile as error:
+            self.add_error(error.field, str(error))
+            self.overtaken_by = error.schedule
         except ScheduleError as error:
             self.add_error(error.field or None, str(error))
         except SendingRefused as error:
@@ -210,6 +220,7 @@ def initial_of(schedule: Schedule) -> dict[str, Any]:
     zone = schedule.time_zone
     return {
         "name": schedule.name,
+        "base": services.edit_token(schedule),
         "values": json.dumps(schedule.values),
         "source": schedule.source,
         "version": schedule.version_id or (schedule.saved.latest_id if schedule.saved else None),

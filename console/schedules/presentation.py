@@ -5,14 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django import forms
 from django.core.paginator import Page, Paginator
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.forms.utils import pretty_name
 from django.utils import timezone
 
 from console.members.models import User
-from console.runs.choice import Choice, parse_ids
+from console.runs.choice import parse_ids
+from console.runs.choice_fields import ADDRESS, FIELD_OF, SELECTION, choice_in, way_of
 from console.runs.forms import SendForm
+from console.runs.parameters import FIELD as PARAMETER
+from console.runs.services import RunError
 from console.schedules.models import Firing, Outcome, Schedule, Source
 from console.schedules.sending import SendingRefused, Values, contents
 from console.schedules.timing import Kind, TimingError, explain
@@ -30,11 +34,16 @@ _SAID = {
     "windows_command",
     "windows_type",
     "saved_version",
-    "ids",
+    "choose",
+    *FIELD_OF.values(),
+    "which",
+    "ordinals",
+    "left_out",
     "by_query",
     "query",
     "group",
     "except_ids",
+    "everything",
     "address",
     "secret_environment",
 }
@@ -147,18 +156,27 @@ def choice_of(user: User, values: Values) -> str:
     return _chosen(user, values)[0]
 
 
+def is_by_ids(values: Values) -> bool:
+    """Whether a form's values name the instances one by one, so that there is nothing to look up later."""
+    return way_of(_last(values)) == SELECTION and not _text(values, "by_query")
+
+
 def _chosen(user: User, values: Values) -> tuple[str, bool]:
-    choice = Choice.of({name: texts[-1] for name, texts in values.items() if texts})
-    if address := _text(values, "address").strip():
+    data = _last(values)
+    if way_of(data) == ADDRESS and (address := _text(values, "address").strip()):
         return f"at {address}", False
-    if choice.by_query:
-        said = f"all that match “{choice.query}”" if choice.query.strip() else "all instances"
-        left_out = len(parse_ids(choice.except_ids))
-        return f"{said}, without {left_out}" if left_out else said, True
-    ids = parse_ids(choice.ids)
-    if not ids:
-        return "as chosen in its form", True
-    return f"{len(ids):,} instance{'' if len(ids) == 1 else 's'}{_names(user, ids)}", False
+    if is_by_ids(values):
+        ids = parse_ids(_text(values, "ids"))
+        return f"{len(ids):,} instance{'' if len(ids) == 1 else 's'}{_names(user, ids)}", False
+    try:
+        said = choice_in(data).sentence()
+    except RunError:
+        said = "as chosen in its form"
+    return said, True
+
+
+def _last(values: Values) -> dict[str, str]:
+    return {name: texts[-1] for name, texts in values.items() if texts}
 
 
 def _names(user: User, ids: list[int]) -> str:
@@ -174,11 +192,20 @@ def options_of(user: User, values: Values) -> list[tuple[str, str]]:
     fields = SendForm(user=user).fields
     found = []
     for name, texts in values.items():
-        text = "\n".join(one.strip() for one in texts if one.strip())
-        if text and name not in _SAID:
-            label = _LABELS.get(name) or (fields[name].label if name in fields else None)
-            found.append((str(label or pretty_name(name)), text))
+        given = [one.strip() for one in texts if one.strip()]
+        if given and name not in _SAID and (name != "notify_when" or _text(values, "notify_to")):
+            label = _LABELS.get(name) or (fields[name].label if name in fields else name.removeprefix(PARAMETER))
+            found.append((str(label or pretty_name(name)), "\n".join(_in_words(fields.get(name), given))))
     return found
+
+
+def _in_words(field: forms.Field | None, given: Sequence[str]) -> list[str]:
+    """Return what a field offers as its page says it; rows by their names."""
+    if isinstance(field, forms.ModelChoiceField) and field.queryset is not None:
+        ids = parse_ids(",".join(given))
+        return sorted(map(field.label_from_instance, field.queryset.filter(pk__in=ids))) or ["none that is still there"]
+    words = {str(value): str(label) for value, label in getattr(field, "choices", ())}
+    return [words.get(one, one) for one in given]
 
 
 def _source_of(schedule: Schedule) -> str:

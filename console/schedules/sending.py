@@ -9,9 +9,10 @@ from django.db import transaction
 from django.http import QueryDict
 
 from console.members.models import User
+from console.notifications.services import is_usable
 from console.runs import services as runs
-from console.runs.choice import Choice, chosen
-from console.runs.choice_fields import ChoiceFields
+from console.runs.choice import chosen
+from console.runs.choice_fields import ChoiceFields, choice_in
 from console.runs.families import send_to_families
 from console.runs.forms import SendForm
 from console.runs.models import CommandType, Run
@@ -50,12 +51,14 @@ class SendingRefused(Exception):
 
 
 def form_of(user: User, values: Mapping[str, list[str]], request_key: str = "") -> SendForm:
-    """Return the Send Command form, filled in with kept values."""
+    """Return the Send Command form, filled in with kept values; its instances are looked up, whatever was shown."""
     data = QueryDict(mutable=True)
     for name, texts in values.items():
         data.setlist(name, texts)
+    # A command is not left out because nobody is to be told there any more.
+    data.setlist("notify_to", [pk for pk in data.getlist("notify_to") if is_usable(pk)])
     data["request_key"] = request_key
-    return SendForm(data, user=user)
+    return SendForm(data, user=user, is_unseen=True)
 
 
 def values_of(form: SendForm, data: QueryDict) -> Values:
@@ -72,6 +75,8 @@ def values_of(form: SendForm, data: QueryDict) -> Values:
 
 def _refuse_secrets(form: SendForm) -> None:
     errors: dict[str, list[str]] = {}
+    if form.is_in_sessions:
+        errors["sessions"] = ["A session is not kept until then: schedule it for instances."]
     if form.cleaned_data.get("secret_environment"):
         errors["secret_environment"] = ["A schedule keeps no secrets: it cannot send secret variables."]
     if form.cleaned_data.get("prompt_password"):
@@ -142,6 +147,8 @@ def send(owner: User, values: Values, *, request_key: str) -> Run:
     form = form_of(owner, values, request_key)
     if not form.is_valid():
         raise SendingRefused(_errors(form))
+    # The values come back from the page that asks when, and may be others than it was given.
+    _refuse_secrets(form)
     try:
         instances = form.instances()
         if form.cleaned_data["split"]:
@@ -164,7 +171,7 @@ def send(owner: User, values: Values, *, request_key: str) -> Run:
             origin=form.origin(),
         )
     except runs.RunError as error:
-        if error.field == "ids" and not chosen(owner, Choice.of(form.cleaned_data)):
+        if error.field == "ids" and not chosen(owner, choice_in(form.cleaned_data)):
             raise SendingRefused(
                 {"ids": ["There is no instance to send to: none matches, or those chosen are gone."]}
             ) from None

@@ -1,9 +1,12 @@
 """Owns what people do with schedules: make, change, pause, resume and delete them."""
 
+import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -19,6 +22,12 @@ from instances.access.rules import Action, NotAllowed
 from instances.audit.services import record
 
 MAX_LATE_MINUTES = 24 * 60
+LATE_RULE = f"Between 0 and {MAX_LATE_MINUTES:,} minutes."
+# What a schedule's form changes; being due, paused or resumed overtakes nobody's form.
+_EDITED = (
+    "name", "values", "source", "saved_id", "version_id", "is_frozen", "overlap", "late_within_minutes",
+    "kind", "zone", "anchor_at", "expression", "every", "unit", "ends_at",
+)  # fmt: skip
 
 
 class ScheduleError(Exception):
@@ -27,6 +36,14 @@ class ScheduleError(Exception):
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
         self.field = field
+
+
+class ChangedMeanwhile(ScheduleError):
+    """It was changed since its form was drawn; ``schedule`` is how it is now."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        super().__init__("base", "The schedule was changed meanwhile, in another window. Nothing was saved.")
+        self.schedule = schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +74,16 @@ def visible(user: User) -> QuerySet[Schedule]:
     return rows if manages_all(user) else rows.filter(owner=user)
 
 
+def require_owner(actor: User, schedule: Schedule) -> None:
+    """Refuse whoever does not own a schedule: it acts as its owner, whatever somebody else wrote or pressed.
+
+    Raises: NotAllowed, for those who manage everybody's schedules too.
+    """
+    if schedule.owner_id != actor.pk:
+        why = "A schedule acts as its owner: nobody else can change it or start it."
+        raise NotAllowed(Action.SEND_COMMAND, why)
+
+
 # ------------------------------------------------------------------ make and change
 
 
@@ -69,20 +96,31 @@ def add(actor: User, plan: Plan) -> Schedule:
     return _save(actor, Schedule(owner=actor, owner_name=actor.get_username()), plan, "schedule.add")
 
 
-def change(actor: User, *, schedule: Schedule, plan: Plan) -> Schedule:
-    """Make a schedule of the actor's own something else. Raises: as ``add``."""
+def change(actor: User, *, schedule: Schedule, plan: Plan, base: str) -> Schedule:
+    """Make a schedule of the actor's own something else. ``base`` is the ``edit_token`` of what he looked at.
+
+    Raises: ChangedMeanwhile; as ``add``.
+    """
     rules.require_anywhere(actor, Action.SEND_COMMAND)
-    if schedule.owner_id != actor.pk:
-        # It would go on acting as its owner, with what somebody else wrote.
-        raise NotAllowed(Action.SEND_COMMAND)
-    return _save(actor, schedule, plan, "schedule.change")
+    require_owner(actor, schedule)
+    return _save(actor, schedule, plan, "schedule.change", base)
 
 
-def _save(actor: User, schedule: Schedule, plan: Plan, action: str) -> Schedule:
+def edit_token(schedule: Schedule) -> str:
+    """Return what changes whenever what a form says of a schedule does; a form carries it."""
+    said = json.dumps([getattr(schedule, name) for name in _EDITED], cls=DjangoJSONEncoder, sort_keys=True)
+    return hashlib.sha256(said.encode()).hexdigest()[:32]
+
+
+def _save(actor: User, schedule: Schedule, plan: Plan, action: str, base: str = "") -> Schedule:
     _validate(plan)
     values = sending.frozen(actor, plan.values) if plan.is_frozen else plan.values
     try:
         with transaction.atomic():
+            if schedule.pk:
+                schedule = Schedule.objects.select_for_update().get(pk=schedule.pk)
+                if edit_token(schedule) != base:
+                    raise ChangedMeanwhile(schedule)
             _fill(schedule, plan, values)
             sending.try_out(actor, sending.contents(schedule))
             _set_next(schedule)
@@ -94,12 +132,12 @@ def _save(actor: User, schedule: Schedule, plan: Plan, action: str) -> Schedule:
 
 
 def _validate(plan: Plan) -> None:
-    if not plan.name.strip():
-        raise ScheduleError("name", "Give it a name.")
+    if not plan.name.strip() or not plan.name.strip().isprintable():
+        raise ScheduleError("name", "Give it a name, of visible characters in one line.")
     if plan.source != Source.TEXT and plan.version is None:
         raise ScheduleError("source", "That saved command is not there any more: choose the command as it is written.")
     if not 0 <= plan.late_within_minutes <= MAX_LATE_MINUTES:
-        raise ScheduleError("late_within_minutes", f"Between 0 and {MAX_LATE_MINUTES:,} minutes.")
+        raise ScheduleError("late_within_minutes", LATE_RULE)
 
 
 def _fill(schedule: Schedule, plan: Plan, values: Values) -> None:
@@ -138,14 +176,15 @@ def pause(actor: User, *, schedule: Schedule, why: str = "") -> None:
     Raises: NotAllowed.
     """
     _require_mine(actor, schedule)
+    why = "".join(letter for letter in " ".join(why.split()) if letter.isprintable())[:200]
     with transaction.atomic():
         now = timezone.now()
         paused = Schedule.objects.filter(pk=schedule.pk, paused_at=None).update(
-            paused_at=now, paused_by=actor.get_username(), pause_reason=why.strip()[:200], next_at=None
+            paused_at=now, paused_by=actor.get_username(), pause_reason=why, next_at=None
         )
         if paused:
             _drop_waiting(schedule, now)
-            record(actor, "schedule.pause", f"schedule {schedule.name}", id=schedule.pk, why=why.strip()[:200])
+            record(actor, "schedule.pause", f"schedule {schedule.name}", id=schedule.pk, why=why)
 
 
 def _drop_waiting(schedule: Schedule, now: datetime) -> None:

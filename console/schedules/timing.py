@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cache
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
 
@@ -15,6 +15,13 @@ MAX_EXPRESSION_CHARACTERS = 200
 MOST_COUNTED = 1000
 # Letters are names of months and days, and L and W; the library's own messages are for what is left.
 _LETTERS = re.compile(r"[0-9A-Za-z*,/#\-\s]*")
+_TAKEN = {
+    "minute": "0 to 59, or *",
+    "hour": "0 to 23, or *",
+    "day-of-month": "1 to 31, L, LW, or *",
+    "month": "1 to 12, JAN to DEC, or *",
+    "day-of-week": "0 to 7, SUN to SAT, such as 5L or MON#2, or *",
+}
 
 
 class Kind(StrEnum):
@@ -162,17 +169,23 @@ def _first(moments: Iterator[datetime], count: int) -> Iterator[datetime]:
 
 
 def zone_of(name: str) -> ZoneInfo:
-    """Return an IANA time zone. Raises: TimingError."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise TimingError("zone", f"There is no time zone named {name[:64]!r}. Try Europe/Berlin, or UTC.") from None
+    """Return an IANA time zone, whatever case its name is written in. Raises: TimingError."""
+    known = _zones().get(name.lower())
+    if known is None:
+        raise TimingError("zone", f"There is no time zone named {name[:64]!r}. Try Europe/Berlin, or UTC.")
+    return ZoneInfo(known)
 
 
 @cache
 def zone_names() -> tuple[str, ...]:
-    """Return the names of every time zone this machine knows, in order."""
-    return tuple(sorted(name for name in available_timezones() if not name.startswith(("posix/", "right/"))))
+    """Return the names of every time zone this machine knows, in order; not what it calls its own."""
+    names = available_timezones() - {"localtime", "Factory"}
+    return tuple(sorted(name for name in names if not name.startswith(("posix/", "right/"))))
+
+
+@cache
+def _zones() -> dict[str, str]:
+    return {name.lower(): name for name in zone_names()}
 
 
 def moment_of(local: datetime, zone: ZoneInfo, field: str = "at") -> datetime:
@@ -245,9 +258,25 @@ def explain(expression: str) -> str:
 def _sim(expression: str, start: datetime) -> CronSim:
     try:
         return CronSim(expression, start)
-    except (CronSimError, AssertionError, TypeError, ValueError) as error:
-        said = f"{error}." if isinstance(error, CronSimError) else "It cannot be read."
-        raise TimingError("expression", f"{said.replace('Bad ', 'There is something wrong with the ')}") from None
+    except CronSimError as error:
+        raise TimingError("expression", _wrong(expression, str(error).removeprefix("Bad "))) from None
+    except (AssertionError, TypeError, ValueError):
+        raise TimingError("expression", "It cannot be read.") from None
+
+
+def _wrong(expression: str, field: str) -> str:
+    """Say what is wrong, of the field that the library names."""
+    if field == "day-of-month" and _is_read(re.sub(r"\S+( \S+)$", r"*\1", expression)):
+        return "That never comes: the month has no such day."
+    return f"There is something wrong with the {field}: {_TAKEN.get(field, 'it cannot be read')}."
+
+
+def _is_read(expression: str) -> bool:
+    try:
+        CronSim(expression, datetime(2024, 1, 1, tzinfo=UTC))
+    except (CronSimError, AssertionError, TypeError, ValueError):
+        return False
+    return True
 
 
 def _cron_after(expression: str, zone: ZoneInfo, moment: datetime) -> datetime | None:

@@ -3,6 +3,7 @@
 import json
 import secrets
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.http import HttpResponse
@@ -11,7 +12,7 @@ from django.urls import reverse
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console.runs.forms import SendForm
+from console.runs.forms import SendForm, as_entered
 from console.runs.models import CommandType
 from console.runs.views import send_context
 from console.schedules import firing, presentation, sending, services
@@ -23,8 +24,9 @@ from instances.access import rules
 from instances.access.requests import SignedInRequest
 from instances.access.rules import Action
 
-# What the schedule's page said, while somebody changes what it sends.
-_DRAFT = "schedule_draft"
+# What the schedule's pages said, while somebody changes what they send; each tab has its own, under a key in its URL.
+_DRAFTS = "schedule_drafts"
+DRAFTS_KEPT = 10
 _DRAFT_FIELDS = [name for name in ScheduleForm.base_fields if name not in {"values", "version", "source"}]
 
 # ------------------------------------------------------------------ look
@@ -72,8 +74,7 @@ def add_schedule(request: SignedInRequest) -> HttpResponse:
 def edit_schedule(request: SignedInRequest, schedule_id: int) -> HttpResponse:
     """Change a schedule of one's own."""
     found = _found(request, schedule_id)
-    if found.owner_id != request.user.pk:
-        raise rules.NotAllowed(Action.SEND_COMMAND)
+    services.require_owner(request.user, found)
     if request.method == "GET":
         return _form_page(request, ScheduleForm(user=request.user, initial=initial_of(found)), found)
     return _answer(request, found)
@@ -107,17 +108,24 @@ def _from_send_form(request: SignedInRequest, found: Schedule | None) -> HttpRes
     given = {"values": json.dumps(values), "version": version and version.pk, "source": Source.TEXT.value}
     if version and version.first_text.strip() == (form.cleaned_data["command"] or "").strip():
         given["source"] = Source.LATEST.value
-    name = version.saved.name if version else form.cleaned_data["command"].strip().partition("\n")[0][:60]
+    name = version.saved.name if version else _first_line(form.cleaned_data["command"])
     before = initial_of(found) if found else {"name": name}
-    draft = request.session.pop(_DRAFT, {}) if request.GET.get("draft") else {}
+    draft = request.session.get(_DRAFTS, {}).get(request.GET.get("draft"), {})
     return _form_page(request, ScheduleForm(user=request.user, initial=before | draft | given), found)
+
+
+def _first_line(command: str) -> str:
+    line = command.strip().partition("\n")[0]
+    return "".join(letter for letter in line if letter.isprintable())[:60]
 
 
 def _back_to_send_form(request: SignedInRequest, form: ScheduleForm, found: Schedule | None) -> HttpResponse:
     values = _values_in(form)
-    request.session[_DRAFT] = {name: request.POST[name] for name in _DRAFT_FIELDS if name in request.POST}
-    initial: dict[str, Any] = {name: texts[-1] for name, texts in values.items()}
-    return _send_page(request, SendForm(user=request.user, initial=initial), initial, found, is_back=True)
+    key, draft = secrets.token_urlsafe(12), {name: request.POST[name] for name in _DRAFT_FIELDS if name in request.POST}
+    others = list(request.session.get(_DRAFTS, {}).items())[1 - DRAFTS_KEPT :]
+    request.session[_DRAFTS] = {**dict(others), key: draft}
+    initial = as_entered(values)
+    return _send_page(request, SendForm(user=request.user, initial=initial), initial, found, draft=key)
 
 
 def _send_page(
@@ -127,10 +135,11 @@ def _send_page(
     found: Schedule | None,
     *,
     status: int = 200,
-    is_back: bool = False,
+    draft: str = "",
 ) -> HttpResponse:
     url = reverse("edit-schedule", args=[found.pk]) if found else reverse("add-schedule")
-    url += "?draft=1" if is_back or request.GET.get("draft") else ""
+    if draft := draft or request.GET.get("draft", ""):
+        url += f"?{urlencode({'draft': draft})}"
     context = {**send_context(form, selection), "schedule_url": url, "schedule": found}
     return render(request, "schedules/command.html", context, status=status)
 
@@ -141,13 +150,14 @@ def _form_page(request: SignedInRequest, form: ScheduleForm, found: Schedule | N
         "form": form,
         "schedule": found,
         "action": reverse("edit-schedule", args=[found.pk]) if found else reverse("add-schedule"),
+        "base": services.edit_token(form.overtaken_by) if form.overtaken_by else form["base"].value() or "",
         "zones": zone_names(),
         "command": (values.get("command") or [""])[-1],
         "command_type": CommandType((values.get("command_type") or ["shell"])[-1]).label,
         "windows_command": (values.get("windows_command") or [""])[-1] if (values.get("split") or [""])[-1] else "",
         "options": presentation.options_of(request.user, values),
         "targets": presentation.choice_of(request.user, values),
-        "is_by_ids": not any((values.get(name) or [""])[-1] for name in ("by_query", "address")),
+        "is_by_ids": presentation.is_by_ids(values),
         "version": form.fields["version"].queryset.filter(pk=form["version"].value() or None).first(),  # type: ignore[attr-defined]
         **_preview(form if form.is_bound else TimingForm(form.initial), is_new=not form.is_bound),
     }

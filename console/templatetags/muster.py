@@ -47,6 +47,13 @@ LOOKS = {
     "partial": Look("Partly succeeded", "triangle-alert"),
     "waiting": Look("Waiting for an answer", "circle-help"),
     "paused": Look("Paused", "clock"),
+    # Sessions and terminals.
+    "opening": Look("Opening", "loader-circle"),
+    "ready": Look("Ready", "circle-check"),
+    "busy": Look("At work", "loader-circle"),
+    "detached": Look("Detached", "unplug"),
+    "broken": Look("Broken", "triangle-alert"),
+    "closed": Look("Closed", "circle-x"),
     # Instances.
     "reachable": Look("Reachable", "circle-check"),
     "unknown": Look("Not checked", "circle-dashed"),
@@ -157,6 +164,14 @@ def took(seconds: float | str | None) -> str:
     if seconds < DAY:
         return f"{int(seconds // HOUR)} h {int(seconds % HOUR // MINUTE):02} min"
     return f"{int(seconds // DAY)} d {int(seconds % DAY // HOUR)} h"
+
+
+@register.filter
+def clock(seconds: float) -> str:
+    """Return a time in a recording as clocks show it: 0:07, 1:02:03; as js/durations.js does."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 @register.simple_tag

@@ -70,7 +70,7 @@ class SendFileForm(_FileForm):
         widget=forms.TextInput(_PLAIN),
     )
     owner = forms.RegexField(
-        r"^[A-Za-z0-9_.@]?[A-Za-z0-9_.@-]*(:[A-Za-z0-9_.@][A-Za-z0-9_.@-]*)?$",
+        r"^([A-Za-z0-9_.@][A-Za-z0-9_.@-]*)?(:[A-Za-z0-9_.@][A-Za-z0-9_.@-]*)?$",
         required=False,
         max_length=130,
         help_text="user, user:group or :group. Empty: that of the file it replaces where one may, or who signs in.",

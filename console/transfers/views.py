@@ -7,6 +7,7 @@ from django.db.models import Count
 from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET, require_http_methods
 
 from console.streaming import streamed
@@ -66,7 +67,7 @@ def fetched(request: SignedInRequest, delivery_id: int) -> HttpResponseBase:
         streamed(request, store.pieces(row.stored)),
         content_type="application/octet-stream",
         headers={
-            "Content-Disposition": f'attachment; filename="{name}"',
+            "Content-Disposition": str(content_disposition_header(as_attachment=True, filename=name)),
             "Content-Length": str(size),
         },
     )

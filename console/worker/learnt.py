@@ -6,8 +6,8 @@ from instances.credentials import services as credentials
 from instances.engine.errors import AuthFailed, ConnectError, HostCertificateRefused, HostKeyError
 from instances.engine.types import Target
 from instances.host_keys import services as host_keys
-from instances.inventory import services as inventory
 from instances.inventory.models import Instance, Reach
+from instances.inventory.reachability import note_reach
 from instances.inventory.targets import TargetKey
 
 
@@ -54,10 +54,10 @@ class Learnt:
         reached, self._reached = self._reached, set()
         failed, self._failed = self._failed, {}
         if reached:
-            inventory.note_reach(list(reached), reach=Reach.REACHABLE)
+            note_reach(list(reached), reach=Reach.REACHABLE)
             credentials.note_successes(list(reached))
         for instance_id, (error, credential_id) in failed.items():
-            inventory.note_reach([instance_id], reach=Reach.UNREACHABLE, reason=error.reason, message=error.cause)
+            note_reach([instance_id], reach=Reach.UNREACHABLE, reason=error.reason, message=error.cause)
             _note_what_to_review(instance_id, error, credential_id)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from django.utils import timezone
 
 from console.runs import parameters, run_secrets
+from console.runs.in_sessions import session_refusal
 from console.runs.invoke import new_marker
 from console.runs.journal import Journal
 from console.runs.models import Run
@@ -16,6 +17,7 @@ from console.runs.rate import Rollout
 from console.runs.refusals import os_mismatch
 from console.runs.status import Status
 from console.runs.variables import Variables
+from console.sessions.models import Session
 from instances.access import rules
 from instances.credentials import services as credentials
 from instances.engine.types import Command, CommandType, PasswordAuth, Target
@@ -41,6 +43,7 @@ SECRETS_UNREADABLE = Refusal(
     "The values of its secret variables do not open any more: send it again and enter them. The command did not run.",
 )
 DELETED = Refusal(Status.SKIPPED, "instance_deleted", "The instance was deleted. The command did not run.")
+SESSION_GONE = Refusal(Status.SKIPPED, "session_closed", "The session is not there any more. The command did not run.")
 
 PROMPT_GONE = Refusal(
     Status.UNREACHABLE,
@@ -72,6 +75,8 @@ class Order:
     target: Target
     command: Command
     credential_id: int | None
+    # The kept shell it is for; None: it gets a shell of its own.
+    session_id: int | None = None
     stop_at_cap: bool = False
     attempts: Attempts = field(default_factory=Attempts)
     secrets: tuple[str, ...] = field(default=(), repr=False)
@@ -94,12 +99,17 @@ def prepare(claims: Sequence[Claim], prompts: Prompts) -> list[Order | Refusal]:
     blocked = jumps.blocked(found.values())
     secrets = run_secrets.opened(runs.values())
     permitted = _Permissions()
+    sessions = _sessions_of(claims)
     orders: list[Order | Refusal] = []
     for claim in claims:
         run, instance = runs[claim.run_id], found.get(claim.instance_id or 0)
         if instance is None:
             orders.append(DELETED)
-        elif refusal := _refusal(run, instance, permitted, suspended) or _refused_way(blocked.get(instance.pk)):
+        elif refusal := (
+            _refusal_in_session(run, sessions.get(claim.session_id or 0))
+            if run.is_in_sessions
+            else _refusal(run, instance, permitted, suspended) or _refused_way(blocked.get(instance.pk))
+        ):
             orders.append(refusal)
         elif (hidden := () if run.is_dry_run else secrets.get(run.pk, ())) is None:
             orders.append(SECRETS_UNREADABLE)
@@ -112,6 +122,7 @@ def prepare(claims: Sequence[Claim], prompts: Prompts) -> list[Order | Refusal]:
                 target=targets[instance.pk],
                 command=command_of(run, new_marker(), hidden, told),
                 credential_id=credential.pk if credential else None,
+                session_id=claim.session_id,
                 stop_at_cap=run.stop_at_cap,
                 attempts=_attempts(run, claim),
                 secrets=tuple(value for _, value in hidden),
@@ -199,6 +210,19 @@ def _refusal(run: Run, instance: Instance, permissions: _Permissions, suspended:
             "Try again on the instance's page. The command did not run.",
         )
     return None
+
+
+def _sessions_of(claims: Sequence[Claim]) -> dict[int, Session]:
+    ids = {claim.session_id for claim in claims if claim.session_id is not None}
+    return Session.objects.select_related("instance__group").in_bulk(ids) if ids else {}
+
+
+def _refusal_in_session(run: Run, session: Session | None) -> Refusal | None:
+    """Say why a command does not go to its session; how the instance is reached does not matter any more."""
+    if session is None:
+        return SESSION_GONE
+    refusal = session_refusal(run.actor, session, run.command_type, run.actor_name)
+    return Refusal(Status.SKIPPED, *refusal) if refusal else None
 
 
 def _refused_way(why: jumps.Blocked | None) -> Refusal | None:

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 from django.conf import settings
 
+from console.members import retention as sign_ins
+from console.recordings import retention as recordings
 from console.runs import disk_space, retention
 from console.schedules import services as schedules
 from console.transfers import retention as transfers
@@ -57,6 +59,8 @@ async def _prune(executor: Executor) -> None:
     planned = await _in_thread(executor, retention.plan, limits)
     await _to_the_end(executor, transfers.prune(limits.days))
     await _to_the_end(executor, schedules.prune(limits.days))
+    await _to_the_end(executor, recordings.prune(settings.ENV.recording_days))
+    await _to_the_end(executor, sign_ins.prune(limits.days))
     removed = await _to_the_end(executor, retention.carry_out(planned, actor=None)) or retention.Removed()
     await _to_the_end(executor, disk_space.give_back())
     if said := retention.sentence("Removed", removed, limits):

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import logging
+import uuid
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -14,15 +15,19 @@ from console import bus, databases
 from console.runs import attempts, queue
 from console.runs.invoke import Work, finish_unreachable, finish_unstarted, invoke
 from console.runs.journal import Journal
+from console.runs.left_waiting import skip_left_waiting
+from console.runs.models import WorkerLease
 from console.runs.prompts import Prompts
 from console.runs.status import Status
 from console.schedules import ticker
+from console.sessions import queue as sessions_queue
 from console.worker import aftercare, checks, preparation, reading, upkeep
 from console.worker.deliveries import Deliveries
 from console.worker.learnt import Learnt
 from console.worker.notices import Notices
 from console.worker.placements import Placements
 from console.worker.preparation import Attempts, Order, Refusal
+from console.worker.sessions import SHUT_DOWN, Sessions
 from console.worker.writer import Writer
 from instances.engine.errors import ConnectError
 from instances.engine.local import LocalTransport
@@ -63,6 +68,7 @@ class Worker:
         self._placements = Placements(self._pool, self._in_database)
         self._deliveries = Deliveries(self._pool, self._in_database)
         self._notices = Notices(self._in_database)
+        self._sessions = Sessions(self.id, self._pool, self._in_database)
         self._stops: dict[int, StopSignal] = {}
         self._journals: dict[int, Journal] = {}
         self._draining = asyncio.Event()
@@ -76,11 +82,12 @@ class Worker:
         self._lease = queue.LeaseFile(self.id)
         await self._in_database(queue.enlist, self.id, self._prompts.public_key)
         try:
-            await self._in_database(queue.reap, self.id)
-            async with self._bell.listening(), asyncio.TaskGroup() as side:
+            await self._in_database(_reap, self.id)
+            async with self._bell.listening(), self._sessions.reachable(), asyncio.TaskGroup() as side:
                 tasks = [side.create_task(work) for work in self._side_work(side)]
                 async with asyncio.TaskGroup() as invocations:
                     await self._claim_for_ever(invocations)
+                await self._sessions.close_all(*SHUT_DOWN)
                 await self._writer.flush()
                 await self._in_database(self._learnt.save)
                 for task in tasks:
@@ -127,11 +134,13 @@ class Worker:
             claimed = await self._claim(invocations)
             if not claimed:
                 await self._bell.changed(within_s=LOOK_AGAIN_S)
+        # At once: what nobody waits for needs no time to end, and pages are told while they still can be.
+        self._sessions.close_unused()
         await self._wait_for_the_last()
 
     async def _claim(self, invocations: asyncio.TaskGroup) -> int:
         slots = self._capacity - len(self._journals)
-        claims = await self._in_database(queue.claim, self.id, slots=slots, run_id=self._run_id)
+        claims = await self._in_database(_claim, self.id, slots=slots, run_id=self._run_id)
         prepared = await self._in_database(preparation.prepare, claims, self._prompts)
         for claim, order in zip(claims, prepared, strict=True):
             self._hold(claim, order, invocations)
@@ -166,8 +175,9 @@ class Worker:
                     command=order.command,
                     allowed_exit_statuses=order.allowed_exit_statuses,
                     stop=stop,
-                    secrets=order.secrets,
+                    secrets=self._sessions.shells.secrets_of(order.session_id, order.secrets),
                     is_last_attempt=order.attempts.is_last,
+                    shell=self._sessions.shells.lender(order.session_id),
                 )
                 error = await invoke(work, pool=self._pool, flush=lambda: self._writer.flush(journal))
                 self._learnt.note(order.instance_id, error, credential_id=order.credential_id, via=order.target.via)
@@ -217,6 +227,7 @@ class Worker:
                     await self._placements.start(side)
                     await self._deliveries.start(side)
                     await self._notices.start(side)
+                    await self._sessions.start(side)
                     await aftercare.start_rechecks(side, self._pool, self._in_database, self.id)
                 await bell.changed(within_s=LOOK_AGAIN_S)
 
@@ -225,11 +236,14 @@ class Worker:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(queue.RENEW_S)
+            asked_at = loop.time()
             if not await self._in_database(queue.renew, self.id):
                 await self._start_over()
-            if loop.time() - last_reap >= REAP_EVERY_S:
+            # A database that was held kept the others from renewing, too: they have until the next time.
+            was_held = loop.time() - asked_at > queue.RENEW_S / 2
+            if not was_held and loop.time() - last_reap >= REAP_EVERY_S:
                 last_reap = loop.time()
-                await self._in_database(queue.reap, self.id)
+                await self._in_database(_reap, self.id)
             await self._in_database(self._prompts.forget_ended)
             await self._close_outdated_connections()
 
@@ -247,6 +261,8 @@ class Worker:
         self._lease.release()
         self._lease = queue.LeaseFile(self.id)
         await self._in_database(queue.enlist, self.id, self._prompts.public_key)
+        # The rows of its sessions say that they are broken.
+        await self._sessions.close_all("console_restarted", sessions_queue.WORKER_GONE)
 
     async def _wait_for_the_last(self) -> None:
         try:
@@ -256,6 +272,18 @@ class Worker:
             for signal in self._stops.values():
                 signal.request(StopCause.SHUTDOWN)
             await self._idle.wait()
+
+
+def _claim(me: uuid.UUID, *, slots: int, run_id: int | None) -> list[queue.Claim]:
+    """Take invocations, after those were ended whose session has."""
+    skip_left_waiting()
+    return queue.claim(me, slots=slots, run_id=run_id)
+
+
+def _reap(me: uuid.UUID) -> None:
+    """Resolve what dead workers held: invocations, whose leases go with them, and sessions."""
+    queue.reap(me)
+    sessions_queue.reap(WorkerLease.objects.values("pk"))
 
 
 def _close_connection() -> None:

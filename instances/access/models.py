@@ -10,6 +10,8 @@ class Group(models.Model):
     name = models.CharField(max_length=80, unique=True)
     # Whoever sends a command to one of its instances types first to how many it goes.
     asks_first = models.BooleanField(default=False)
+    # What its instances print into terminals is kept, to be played again.
+    records_terminals = models.BooleanField(default=True)
 
     class Meta:
         ordering = ("name",)

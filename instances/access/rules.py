@@ -21,6 +21,8 @@ class Action(StrEnum):
     SEND_COMMAND = "send_command"
     STOP_RUN = "stop_run"
     CHECK_INSTANCE = "check_instance"
+    OPEN_SESSION = "open_session"
+    OPEN_TERMINAL = "open_terminal"
     MANAGE_SAVED_COMMANDS = "manage_saved_commands"
     MANAGE_INSTANCES = "manage_instances"
     MANAGE_GROUPS = "manage_groups"
@@ -30,13 +32,36 @@ class Action(StrEnum):
     MANAGE_NOTIFICATIONS = "manage_notifications"
     MANAGE_RETENTION = "manage_retention"
     MANAGE_SCHEDULES = "manage_schedules"
+    MANAGE_SESSIONS = "manage_sessions"
 
+
+# "You are not allowed to …": one for each action.
+IN_WORDS = {
+    Action.VIEW: "look at this",
+    Action.SEND_COMMAND: "send commands",
+    Action.STOP_RUN: "stop runs",
+    Action.CHECK_INSTANCE: "check instances",
+    Action.OPEN_SESSION: "open sessions",
+    Action.OPEN_TERMINAL: "open terminals",
+    Action.MANAGE_SAVED_COMMANDS: "manage saved commands",
+    Action.MANAGE_INSTANCES: "manage instances",
+    Action.MANAGE_GROUPS: "manage groups",
+    Action.MANAGE_CREDENTIALS: "manage credentials",
+    Action.TRUST_HOST_KEYS: "trust host keys",
+    Action.MANAGE_MEMBERS: "manage members",
+    Action.MANAGE_NOTIFICATIONS: "manage who is told about runs",
+    Action.MANAGE_RETENTION: "manage how long runs are kept",
+    Action.MANAGE_SCHEDULES: "manage the schedules of others",
+    Action.MANAGE_SESSIONS: "manage the sessions of others",
+}
 
 _VIEWER = frozenset({Action.VIEW})
 _OPERATOR = _VIEWER | {
     Action.SEND_COMMAND,
     Action.STOP_RUN,
     Action.CHECK_INSTANCE,
+    Action.OPEN_SESSION,
+    Action.OPEN_TERMINAL,
     Action.MANAGE_SAVED_COMMANDS,
 }
 ACTIONS_OF: dict[str, frozenset[Action]] = {
@@ -49,8 +74,8 @@ ACTIONS_OF: dict[str, frozenset[Action]] = {
 class NotAllowed(Exception):
     """You are not allowed to do this. Ask an administrator for the role that is."""
 
-    def __init__(self, action: Action) -> None:
-        super().__init__(f"You are not allowed to {action.value.replace('_', ' ')}. Ask an administrator.")
+    def __init__(self, action: Action, why: str = "") -> None:
+        super().__init__(why or f"You are not allowed to {IN_WORDS[action]}. Ask an administrator.")
         self.action = action
 
 

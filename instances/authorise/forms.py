@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from console.members.models import User
 
 _PLAIN = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off"}
+# A word of its own for no limits: what was not chosen must not come to that.
+_NO_LIMITS = "none"
 _LIMITS = (
     (Limits.COMMANDS, "Run commands and open terminals (restrict,pty)"),
     (Limits.FORWARDING, "The same, and forward ports: for a machine that leads to others"),
-    (Limits.NONE, "Everything: no restrictions"),
+    (_NO_LIMITS, "Everything: no restrictions"),
 )
 
 
@@ -94,7 +96,11 @@ class AuthoriseForm(_KeyForm):
     action = KeyAction.PLACE
 
     limits = forms.ChoiceField(
-        label="The key may", choices=_LIMITS, initial=Limits.COMMANDS, required=False, widget=forms.RadioSelect
+        label="The key may",
+        choices=_LIMITS,
+        initial=Limits.COMMANDS,
+        widget=forms.RadioSelect,
+        error_messages={"required": "Choose what the key may do."},
     )
     sources = forms.CharField(
         label="Only from",
@@ -109,6 +115,11 @@ class AuthoriseForm(_KeyForm):
         required=False,
         initial=True,
     )
+
+    def clean_limits(self) -> Limits:
+        """Return what the key may do."""
+        given = self.cleaned_data["limits"]
+        return Limits.NONE if given == _NO_LIMITS else Limits(given)
 
     def clean(self) -> dict[str, Any]:
         """Make the line, so that what is wrong with it is told beside its field."""

@@ -88,7 +88,10 @@ class CredentialForm(forms.Form):
     def __init__(self, *args: Any, user: "User", credential: Credential | None = None, **kwargs: Any) -> None:
         if credential is not None:
             kept = {name: getattr(credential, name) for name in ("name", "user_name", "certificates")}
-            kwargs["initial"] = kept | {"identities": credential.public_keys.splitlines()}
+            if credential.kind == CredentialKind.AGENT:
+                # Of another kind nothing is offered to choose from: its own keys would be refused as no choices.
+                kept["identities"] = credential.public_keys.splitlines()
+            kwargs["initial"] = kept
         super().__init__(*args, **kwargs)
         self.user, self.credential = user, credential
         if credential is not None:

@@ -19,7 +19,7 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,7 +35,7 @@ _FORM = b"\x01"
 _ID_BYTES, _NONCE_BYTES, _KEY_BYTES = 8, 12, 32
 _HEAD_BYTES = len(_FORM) + _ID_BYTES + _NONCE_BYTES
 _BATCH = 200
-# What is sealed anywhere: field of Credential → its name in the owner.
+# What is sealed of a credential: field → its name in the owner. Runs have their own, see console/runs/run_secrets.py.
 _SEALED_FIELDS = {"sealed_secret": "secret", "sealed_passphrase": "passphrase"}
 
 
@@ -104,7 +104,7 @@ def check_ring() -> None:
 
 
 def rotate() -> int:
-    """Add a new key, seal everything again with it, and return how many secrets that were.
+    """Add a new key, seal all credentials again with it, and return how many secrets that were.
 
     A row changed by somebody else meanwhile is left as it is: it was sealed with the new key already.
     Older keys stay, so that processes in the middle of something and backups still open; see drop_old_keys.
@@ -122,23 +122,41 @@ def rotate() -> int:
 
 
 def count_under_old_keys() -> int:
-    """Return how many stored secrets are not sealed with the newest key."""
+    """Return how many secrets of credentials are not sealed with the newest key."""
     if not _path().exists() and not _anything_sealed():
         return 0
     newest = _ring()[-1].id
     return sum(_key_id(bytes(getattr(credential, name))) != newest for credential, name, _ in _sealed_parts())
 
 
-def drop_old_keys() -> int:
+def sealed_again(sealed: bytes, *, owner: str) -> bytes | None:
+    """Return a secret that is sealed with an older key sealed with the newest; None where it is that already.
+
+    Raises: RingMissing, RingUnreadable, SealBroken.
+    """
+    keys = _ring()
+    if _key_id(sealed) == keys[-1].id:
+        return None
+    return _seal_with(keys[-1], _open_with(keys, sealed, owner), owner)
+
+
+def is_under_newest_key(sealed: bytes) -> bool:
+    """Say whether a secret needs none of the older keys. Raises: RingMissing, RingUnreadable."""
+    return _key_id(sealed) == _ring()[-1].id
+
+
+def drop_old_keys(*, count_others: Callable[[], int] = lambda: 0) -> int:
     """Remove all keys but the newest, and return how many; backups made before the rotation no longer open.
 
-    Raises: VaultError while a stored secret needs one of them.
+    ``count_others`` says how many secrets that others store need one of them. Raises: VaultError while a stored secret
+    does.
     """
     # In one write transaction, so that nobody can be about to commit something sealed with an older key (SQLite;
     # PostgreSQL: at most what was sealed before the rotation and is still uncommitted).
     with _alone(), transaction.atomic():
-        if left := count_under_old_keys():
-            raise VaultError(f"{left} secrets are still sealed with an older key: rotate first.")
+        if left := count_under_old_keys() + count_others():
+            told = "1 secret is" if left == 1 else f"{left} secrets are"
+            raise VaultError(f"{told} still sealed with an older key: rotate first.")
         keys = _ring()
         _write(keys[-1:])
     return len(keys) - 1
@@ -162,12 +180,9 @@ def _open_with(keys: list[_Key], sealed: bytes, owner: str) -> bytes:
 
 
 def _seal_again(credential: Credential, name: str, owner: str) -> int:
-    keys = _ring()
     former = bytes(getattr(credential, name))
-    if _key_id(former) == keys[-1].id:
-        return 0
-    again = _seal_with(keys[-1], _open_with(keys, former, owner), owner)
-    return Credential.objects.filter(pk=credential.pk, **{name: former}).update(**{name: again})
+    again = sealed_again(former, owner=owner)
+    return 0 if again is None else Credential.objects.filter(pk=credential.pk, **{name: former}).update(**{name: again})
 
 
 def _associated(owner: str, key: _Key) -> bytes:

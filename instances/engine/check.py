@@ -2,8 +2,9 @@
 
 from uuid import uuid4
 
+from instances.engine.contact import Reconnect
 from instances.engine.errors import ConnectionLost
-from instances.engine.execute import Reconnect, execute
+from instances.engine.execute import execute
 from instances.engine.transport import Collector, Connection, ask
 from instances.engine.types import Command, Ended, Facts, Started, StopCause, StopSignal
 from instances.engine.windows import request

@@ -24,6 +24,7 @@ EngineError                    reason
 ├── ChannelRefused             channel_refused       the start was not sent
 ├── StartRefused               bootstrap             the start was sent and refused
 ├── CommandRefused             os_mismatch, …        nothing was sent
+├── SessionRefused             cwd_missing, …        no shell was kept, nothing was sent to one
 ├── AuthoriseRefused           symlink, …            authorized_keys is as it was
 └── FileRefused                exists, …             the file at the target path is as it was
 
@@ -232,6 +233,14 @@ class CommandRefused(EngineError):
     """This command cannot be sent to an instance. It did not run."""
 
     def __init__(self, message: str = "", *, reason: str = "os_mismatch") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class SessionRefused(EngineError):
+    """The instance did not start the shell as expected. The session was not opened."""
+
+    def __init__(self, message: str = "", *, reason: str = "bootstrap") -> None:
         super().__init__(message)
         self.reason = reason
 

@@ -1,18 +1,11 @@
 """Owns the life of one command on one connection, from the exec request to the one ending."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 from time import monotonic
 
+from instances.engine.contact import Reconnect, contact, named
 from instances.engine.delivery import Delivery
-from instances.engine.errors import (
-    AuthFailed,
-    ConnectionLost,
-    EngineError,
-    HostKeyError,
-    StartRefused,
-)
+from instances.engine.errors import ConnectionLost, StartRefused
 from instances.engine.header import Header
 from instances.engine.shells import deliver
 from instances.engine.stop import GRACE_S, SIGNAL_S, Survivors
@@ -24,8 +17,6 @@ HEADER_S = 10.0
 DRAIN_S = 2.0
 # How long a sink may hold back the rest of the output of a command that has ended.
 HELD_BACK_S = 600.0
-CONTACT_S = 30.0
-_RETRIES_S = (1.0, 2.0, 4.0)
 
 _NOT_STARTED = {
     "cwd_missing": "The working directory does not exist or cannot be entered. The command did not run.",
@@ -38,10 +29,8 @@ _NOT_STARTED = {
     "bootstrap": "The instance did not start the shell as expected. The command did not run.",
     "connection_lost": "The connection was lost before the start. The command did not run.",
 }
-_CAUSES = {StopCause.SHUTDOWN: "console_shutdown", StopCause.OUTPUT_CAP: "output_cap"}
+CAUSES = {StopCause.SHUTDOWN: "console_shutdown", StopCause.OUTPUT_CAP: "output_cap"}
 _STILL_OPEN = "Something it started keeps its output open; what comes later is not shown."
-
-Reconnect = Callable[[], AbstractAsyncContextManager[Connection]]
 
 
 async def execute(
@@ -69,16 +58,16 @@ async def execute(
     if stop.cause is None and not command.is_dry_run:
         await before_start()
     if stop.cause is not None:
-        return _stopped_before_start(stop.cause)
+        return stopped_before_start(stop.cause)
     header = Header(delivery.nonce, sink, has_exit_line=delivery.has_exit_line)
     try:
         process = await connection.start(delivery.exec_request, stdin=delivery.opening, sink=header)
     except StartRefused:
-        return _not_started("bootstrap")
+        return not_started("bootstrap")
     except ConnectionLost as lost:
         if not lost.is_sent:
             raise
-        return _not_started("connection_lost")
+        return not_started("connection_lost")
     run = _Run(process, header, command, stop, reconnect, grace_s, delivery.has_exit_line)
     header.on_change = process.changed.set
     stop.listen(process.changed.set)
@@ -126,10 +115,10 @@ class _Run:
         self._process.signal("TERM")
         await self._process.until(lambda: self._process.is_over, SIGNAL_S)
         if self._stop.cause is not None:
-            return _stopped_before_start(self._stop.cause)
+            return stopped_before_start(self._stop.cause)
         if self._process.is_lost:
-            return _not_started("connection_lost")
-        return _not_started("bootstrap", self._header.noise)
+            return not_started("connection_lost")
+        return not_started("bootstrap", self._header.noise)
 
     async def follow(
         self,
@@ -145,7 +134,7 @@ class _Run:
         await self._until(lambda: bool(self._header.verdict), limit_s)
         if self._header.verdict not in ("", "ok"):
             await self._process.until(lambda: self._process.is_over, SIGNAL_S)
-            return _not_started(self._header.verdict)
+            return not_started(self._header.verdict)
         if self._header.verdict == "ok":
             assert self._header.started is not None
             await started(self._header.started)
@@ -172,12 +161,12 @@ class _Run:
         if self._header.verdict == "incomplete":
             return Ended(Outcome.EXITED, 0, message="Everything is in place. Nothing was executed.")
         if self._stop.cause is not None:
-            return _stopped_before_start(self._stop.cause)
+            return stopped_before_start(self._stop.cause)
         if self._process.is_lost:
-            return _not_started("connection_lost")
+            return not_started("connection_lost")
         is_denied = bool(self._command.run_as) and not self._header.has_become
         otherwise = "run_as_denied" if is_denied else "bootstrap"
-        return _not_started(self._header.verdict or otherwise, "" if self._header.verdict else self._header.noise)
+        return not_started(self._header.verdict or otherwise, "" if self._header.verdict else self._header.noise)
 
     async def _until(self, condition: Callable[[], bool], timeout_s: float | None) -> None:
         """Wait for the condition, the end, a stop or the time limit.
@@ -194,7 +183,7 @@ class _Run:
         if not self._header.verdict:
             if self._process.is_output_complete:
                 is_denied = bool(self._command.run_as) and not self._header.has_become
-                return _not_started("run_as_denied" if is_denied else "bootstrap", self._header.noise)
+                return not_started("run_as_denied" if is_denied else "bootstrap", self._header.noise)
             return await self._probe("The instance did not say whether it started.", "start_unconfirmed")
         if not exit_.is_known:
             return await self._probe("The instance did not say how it ended.", "no_exit_status")
@@ -206,7 +195,7 @@ class _Run:
             left = await self._sweep()
             message, survivors = "Finished before the stop.", left.pids
             if not left.is_clean:
-                message += f" What it left running could not be stopped{_named(left.pids)}."
+                message += f" What it left running could not be stopped{named(left.pids)}."
         outcome = Outcome.SIGNALLED if exit_.signal else Outcome.EXITED
         return Ended(outcome, self._status(exit_), exit_.signal, message=message, survivors=survivors)
 
@@ -234,10 +223,10 @@ class _Run:
         if not left.is_clean:
             message = "It may still be running: the instance could not be reached to make sure."
             if left.is_verified:
-                message = f"It could not be stopped{_named(left.pids)}. It still runs."
+                message = f"It could not be stopped{named(left.pids)}. It still runs."
             elif left.is_blind:
                 message = (
-                    f"It may still be running{_named(left.pids)}: sudo refused to stop it as {self._command.run_as}."
+                    f"It may still be running{named(left.pids)}: sudo refused to stop it as {self._command.run_as}."
                 )
             return Ended(
                 Outcome.LOST, self._status(exit_), exit_.signal, "stop_unconfirmed", message, survivors=left.pids
@@ -250,17 +239,17 @@ class _Run:
         message = "Stopped; nothing of it is left running."
         if cause is StopCause.TIMEOUT:
             message = "The time limit was reached. It was stopped; nothing of it is left running."
-        return Ended(outcome, self._status(exit_), exit_.signal, _CAUSES.get(cause, ""), message)
+        return Ended(outcome, self._status(exit_), exit_.signal, CAUSES.get(cause, ""), message)
 
     async def _probe(self, what: str, reason: str) -> Ended:
         """Say what a new connection can see of a command whose end was missed."""
         left = await self._contact(lambda tree, connection: _look(tree, connection))
         if left.is_blind:
-            state = f"It may still be running{_named(left.pids)}: sudo refused to look as {self._command.run_as}."
+            state = f"It may still be running{named(left.pids)}: sudo refused to look as {self._command.run_as}."
         elif not left.is_verified:
             state = "The instance could not be reached again, so it may still be running."
         elif left.pids:
-            state = f"It still runs{_named(left.pids)}."
+            state = f"It still runs{named(left.pids)}."
         else:
             state = "Nothing of it runs any more. It ran at least in part."
         return Ended(Outcome.LOST, reason=reason, message=f"{what} {state}", survivors=left.pids)
@@ -276,22 +265,7 @@ class _Run:
         return await self._contact(lambda tree, connection: tree.stop(connection, grace_s=self._grace_s))
 
     async def _contact(self, act: Callable[[ProcessTree, Connection], Awaitable[Survivors]]) -> Survivors:
-        """Act on the processes over a second channel, or a new connection, within 30 s."""
-        tree = self._tree()
-        try:
-            async with asyncio.timeout(CONTACT_S):
-                for turn in range(100):
-                    try:
-                        async with self._reconnect() as connection:
-                            return await act(tree, connection)
-                    except (AuthFailed, HostKeyError):
-                        # Asking again would only lock the account.
-                        break
-                    except EngineError:
-                        await asyncio.sleep(_RETRIES_S[min(turn, len(_RETRIES_S) - 1)])
-        except TimeoutError:
-            pass
-        return Survivors(tree.last_seen, is_verified=False)
+        return await contact(self._reconnect, self._tree(), act)
 
 
 async def _look(tree: ProcessTree, connection: Connection) -> Survivors:
@@ -299,19 +273,15 @@ async def _look(tree: ProcessTree, connection: Connection) -> Survivors:
     return tree.survivors()
 
 
-def _named(pids: tuple[int, ...]) -> str:
-    if not pids:
-        return ""
-    return f" (process {', '.join(str(pid) for pid in pids[:20])}{'…' if len(pids) > 20 else ''})"
-
-
-def _not_started(reason: str, detail: str = "") -> Ended:
+def not_started(reason: str, detail: str = "") -> Ended:
+    """Return the ending of a command that certainly never ran; ``detail`` is what the machine said instead."""
     message = _NOT_STARTED.get(reason, _NOT_STARTED["bootstrap"])
     if detail:
         message += f" It answered: {detail}"
     return Ended(Outcome.NOT_STARTED, reason=reason, message=message)
 
 
-def _stopped_before_start(cause: StopCause) -> Ended:
+def stopped_before_start(cause: StopCause) -> Ended:
+    """Return the ending of a command that was stopped before anything was sent."""
     outcome = Outcome.TIMED_OUT if cause is StopCause.TIMEOUT else Outcome.STOPPED
     return Ended(outcome, reason="not_started", message="Stopped before it started. It did not run.")

@@ -128,8 +128,13 @@ async def fetch(connection: Connection, path: str, target: Path, *, limit_bytes:
 
 
 def path_of(text: str) -> bytes:
-    """Return a path as the machine takes it. Raises: FileRefused for none, or one that cannot be."""
-    path = text.removeprefix("~/") if text != "~/" else ""
+    """Return a path as the machine takes it. Raises: FileRefused for none, or one that cannot be.
+
+    ``~name`` is refused: a shell reads it as the home folder of somebody, SFTP as a file of that name.
+    """
+    path = text.removeprefix("~/")
+    if text.startswith("~") and path == text:
+        path = ""
     data = path.encode("utf-8", "surrogateescape")
     if (
         not data

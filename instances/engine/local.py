@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import cast
 
 from instances.engine.errors import ConnectionLost, StartRefused
+from instances.engine.local_terminal import open_local_terminal
 from instances.engine.sftp import no_sftp
-from instances.engine.transport import Connection, Exit, Files, Process
+from instances.engine.transport import TERM, Connection, Exit, Files, Process, Size, Terminal
 from instances.engine.types import Sink, Stream, Target
 
 _STREAMS = {1: Stream.STDOUT, 2: Stream.STDERR}
@@ -64,6 +65,16 @@ class LocalConnection:
             raise StartRefused from None
         process.write(stdin)
         return process
+
+    async def open_terminal(self, size: Size, *, sink: Sink) -> Terminal:
+        """Start the account's login shell in a terminal, with a clean environment, at home.
+
+        Raises: as ``start``.
+        """
+        if self._is_closed:
+            raise ConnectionLost(is_sent=False)
+        environment = {**_environment(), "TERM": TERM}
+        return await open_local_terminal(environment, _folder(environment["HOME"]), size, sink=sink)
 
     async def files(self) -> Files:
         """Refuse: files travel over SSH only.

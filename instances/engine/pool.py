@@ -3,20 +3,22 @@
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
+from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from instances.engine.errors import ChannelRefused, ConnectError, ConnectionLost, ServerClosed
 from instances.engine.hops import places
-from instances.engine.transport import Connection, Files, Process, Transport
+from instances.engine.transport import Connection, Files, Process, Size, Terminal, Transport
 from instances.engine.types import Sink, Target
 
 RETRY_WINDOW_S = 60.0
 _RETRIES_S = (1.0, 2.0, 4.0)
 _MOVES = 3
+Opened = TypeVar("Opened")
 # One connection to a jump host carries this many others; sshd's MaxSessions does not count them, but all share one
 # TCP connection and one sshd process there.
 TUNNELS_PER_CONNECTION = 100
@@ -331,16 +333,26 @@ class _Lent:
 
         Raises: as ``Connection.start``; ConnectError.
         """
+        return await self._with_a_channel(lambda: self._current.connection.start(exec_request, stdin=stdin, sink=sink))
+
+    async def open_terminal(self, size: Size, *, sink: Sink) -> Terminal:
+        """Open on this connection or on another one, as ``start`` does.
+
+        Raises: as ``start``.
+        """
+        return await self._with_a_channel(lambda: self._current.connection.open_terminal(size, sink=sink))
+
+    async def _with_a_channel(self, open_one: Callable[[], Awaitable[Opened]]) -> Opened:
         for _ in range(_MOVES):
             try:
-                return await self._current.connection.start(exec_request, stdin=stdin, sink=sink)
+                return await open_one()
             except ChannelRefused:
                 await self._move(is_full=True)
             except ConnectionLost as lost:
                 if lost.is_sent:
                     raise
                 await self._move(is_full=False)
-        return await self._current.connection.start(exec_request, stdin=stdin, sink=sink)
+        return await open_one()
 
     async def files(self) -> Files:
         """Open the files of the machine on this connection.

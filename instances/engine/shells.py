@@ -2,7 +2,7 @@
 
 The machine runs three constant pieces; nothing the user wrote is ever on a command line, but the arguments of a
 script that is run as a file:
-1. ``_MARK`` puts the marker into the environment that /proc/PID/environ shows, which needs a second exec.
+1. ``MARK`` puts the marker into the environment that /proc/PID/environ shows, which needs a second exec.
 2. ``_PREPARE`` reads the preamble from stdin, reports "<nonce> <pid> <start time>", looks for the working directory
    and the interpreter, then hands over. As another user (run_as.py) all of it happens a second time behind sudo.
 3. ``_RUN`` reads the script to the end and runs it only if it ends with the nonce, which is sent last: a script cut off
@@ -27,7 +27,7 @@ HEADER_BYTES = 64 * 1024
 # These take a script on stdin through -c; anything else gets a file.
 _POSIX_SHELLS = frozenset({"sh", "bash", "dash", "ash", "ksh", "mksh", "zsh"})
 
-_MARK = 'MUSTER_INVOCATION=$2; export MUSTER_INVOCATION; exec /bin/sh -c "$0" sh "$1"'
+MARK = 'MUSTER_INVOCATION=$2; export MUSTER_INVOCATION; exec /bin/sh -c "$0" sh "$1"'
 
 _READ_SCRIPT = (
     "__l=$(echo; echo .); __l=${__l%.}; IFS= read -r __e || exit 125; "
@@ -39,19 +39,28 @@ _GO = 'echo "$__n ok"; echo "$__n" >&2; '
 
 _RUN = "__n=$1; " + _READ_SCRIPT + _GO + 'set --; unset __n; eval "unset __s __e; $__e unset __l; $__s"'
 
-_PREPARE = (
-    "__b=$1; IFS= read -r __n && IFS= read -r __d && IFS= read -r __k && IFS= read -r __w && IFS= read -r __c"
-    " || exit 125; "
+# Of the preamble $__n is the nonce, $__d the directory, $__k the kind, $__w what must exist, $@ what is to be started.
+REPORT = (
+    "IFS= read -r __n && IFS= read -r __d && IFS= read -r __k && IFS= read -r __w && IFS= read -r __c || exit 125; "
     'set --; while [ "$__c" -gt 0 ]; do IFS= read -r __t || exit 125; set -- "$@" "$__t"; __c=$((__c-1)); done; '
     "__f() { shift 19; __t=$1; }; "
     "__t=; if [ -r /proc/$$/stat ]; then IFS= read -r __t </proc/$$/stat; __f ${__t##*) }; fi; "
     'echo "$__n $$ $__t"; '
-    'if [ "$__k" = as ]; then ' + BECOME + "; fi; "
+)
+LOOK_AROUND = (
     'case $__d in "~") __d=$HOME;; "~/"*) __d=$HOME/${__d#??};; esac; '
     'if [ -n "$__d" ]; then CDPATH= cd "$__d" >/dev/null 2>&1 || { echo "$__n cwd_missing"; exit 126; }; fi; '
     'if [ -n "$__w" ]; then case $__w in */*) [ -f "$__w" ] && [ -x "$__w" ];; '
     '*) command -v "$__w" >/dev/null 2>&1;; esac || { echo "$__n interpreter_missing"; exit 127; }; fi; '
-    'if [ "$__k" = here ]; then set -- "$__n"; unset __d __k __w __c __t; unset -f __f; '
+)
+_PREPARE = (
+    "__b=$1; "
+    + REPORT
+    + 'if [ "$__k" = as ]; then '
+    + BECOME
+    + "; fi; "
+    + LOOK_AROUND
+    + 'if [ "$__k" = here ]; then set -- "$__n"; unset __d __k __w __c __t; unset -f __f; '
     'eval "unset __b; $__b"; exit; fi; '
     'if [ "$__k" = shell ]; then exec "$@" -c "$__b" "$__w" "$__n"; fi; '
     + _READ_SCRIPT
@@ -91,7 +100,7 @@ def deliver(command: Command) -> Delivery:
     if any(character in line for line in lines for character in "\0\n\r"):
         message = "The working directory and the interpreter must be one line each. The command did not run."
         raise CommandRefused(message, reason="command_invalid")
-    request = f"exec /bin/sh -c '{_MARK}' '{_PREPARE}' '{_RUN}' {command.marker}"
+    request = f"exec /bin/sh -c '{MARK}' '{_PREPARE}' '{_RUN}' {command.marker}"
     if command.run_as:
         mark = f"MUSTER_INVOCATION={command.marker}; export MUSTER_INVOCATION; "
         again = inner_line(f"{mark}exec /bin/sh -c '{_PREPARE}' sh '{_RUN}'")

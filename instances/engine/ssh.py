@@ -2,11 +2,10 @@
 
 import asyncio
 import socket
-from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
-import asyncssh  # noqa: TID251  the one place, with ssh_keys.py
+import asyncssh  # noqa: TID251  the one place, with ssh_process.py and ssh_keys.py
 
 from instances.engine.algorithms import CIPHERS, KEX, MACS, SIGNATURES
 from instances.engine.dial import CONNECT_S, Resolver, dial
@@ -30,8 +29,9 @@ from instances.engine.hops import Tunnelled, not_opened
 from instances.engine.host_trust import Expected, certified, plain
 from instances.engine.sftp import Sftp, no_sftp
 from instances.engine.ssh_keys import sign_in
-from instances.engine.transport import Connection, Exit, Process
-from instances.engine.types import HostKey, Sink, Stream, Target
+from instances.engine.ssh_process import Client, SSHProcess, SSHTerminal
+from instances.engine.transport import TERM, Connection, Process, Size
+from instances.engine.types import HostKey, Sink, Target
 
 LOGIN_S = 20.0
 START_S = 20.0
@@ -102,7 +102,7 @@ class SSHTransport:
     async def _open(
         self, target: Target, credentials: dict[str, Any], expected: Expected, through: Connection | None
     ) -> "SSHConnection":
-        client = _Client()
+        client = Client()
         way = await self._way(target, client, through)
         try:
             # asyncssh's own timer covers the handshake from here on; this one is for what it may miss.
@@ -127,11 +127,12 @@ class SSHTransport:
             raise
         return SSHConnection(connection, client)
 
-    async def _way(self, target: Target, client: "_Client", through: Connection | None) -> Dialled | Tunnelled:
+    async def _way(self, target: Target, client: Client, through: Connection | None) -> Dialled | Tunnelled:
         """Return what the handshake runs on: a socket, or a channel of the jump host. A jump is never left out."""
         if target.via is not None:
             if not isinstance(through, SSHConnection):
                 raise JumpRefused
+            client.before = through._client
             return through.way_to(target, self._connect_s)
         networks = target.denied_networks
         client.sock = await dial(
@@ -143,7 +144,7 @@ class SSHTransport:
 class SSHConnection:
     """An open SSH connection; implements ``transport.Connection``."""
 
-    def __init__(self, connection: asyncssh.SSHClientConnection, client: "_Client") -> None:
+    def __init__(self, connection: asyncssh.SSHClientConnection, client: Client) -> None:
         self._connection = connection
         self._client = client
 
@@ -162,13 +163,33 @@ class SSHConnection:
 
         Raises: ChannelRefused; StartRefused; ConnectionLost.
         """
+        process = SSHProcess(self._client, sink, stdin)
+        await self._open_channel(process, command=exec_request, request_pty=False)
+        return process
+
+    async def open_terminal(self, size: Size, *, sink: Sink) -> SSHTerminal:
+        """Open a channel with a terminal and start the login shell in it, as ``ssh`` without a command does.
+
+        Raises: as ``start``.
+        """
+        terminal = SSHTerminal(self._client, sink, b"")
+        await self._open_channel(
+            terminal,
+            request_pty="force",
+            term_type=TERM,
+            term_size=(size.columns, size.rows),
+            # What the page shows is UTF-8. A server that does not accept it keeps its own.
+            env={"LC_CTYPE": "C.UTF-8"},
+        )
+        return terminal
+
+    async def _open_channel(self, process: SSHProcess, **how: Any) -> None:
         if self.is_closed:
             raise ConnectionLost(is_sent=False)
-        process = _SSHProcess(self._client, sink, stdin)
         try:
             async with asyncio.timeout(START_S):
                 await self._connection.create_session(
-                    lambda: process.session, exec_request, encoding=None, window=WINDOW_BYTES, request_pty=False
+                    lambda: process.session, encoding=None, window=WINDOW_BYTES, **how
                 )
         except asyncssh.ChannelOpenError:
             if self.is_closed:
@@ -182,7 +203,6 @@ class SSHConnection:
         except asyncio.CancelledError:
             process.close()
             raise
-        return process
 
     def way_to(self, target: Target, connect_s: float) -> Tunnelled:
         """Return the way on to a target behind this machine; nothing is opened yet."""
@@ -217,127 +237,6 @@ class SSHConnection:
                 await self._connection.wait_closed()
         except TimeoutError:
             self._connection.abort()
-
-
-class _Client(asyncssh.SSHClient):
-    """Notes how far a connection came."""
-
-    def __init__(self) -> None:
-        self.presented: HostKey | None = None
-        self.is_signing_in = False
-        self.is_lost = False
-        self.sock: socket.socket | None = None
-
-    def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
-        # Only asked about keys that are not in known_hosts, so the answer is always no.
-        self.presented = HostKey.parse(key.export_public_key().decode())
-        return False
-
-    def begin_auth(self, username: str) -> None:
-        self.is_signing_in = True
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.is_lost = True
-
-    def acknowledge(self) -> None:
-        """Have the answer to what was just sent acknowledged at once.
-
-        sshd waits for that (Nagle) before it sends its next small packet, and sending makes the kernel slow to do it.
-        """
-        if self.sock is not None and hasattr(socket, "TCP_QUICKACK"):
-            try:
-                self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-            except OSError:
-                self.sock = None
-
-
-class _SSHProcess(Process):
-    """A process on a channel; the brake (``Flow``) closes the channel's window."""
-
-    def __init__(self, client: _Client, sink: Sink, stdin: bytes) -> None:
-        super().__init__()
-        self.session = _Session(self, client, sink, stdin)
-
-    @property
-    def is_sent(self) -> bool:
-        """Whether the channel was opened; asyncssh sends the request in the same step."""
-        return self.session.channel is not None
-
-    def write(self, data: bytes) -> None:
-        with suppress(OSError):
-            self._channel.write(data)
-
-    def write_eof(self) -> None:
-        with suppress(OSError):
-            self._channel.write_eof()
-
-    def signal(self, name: str) -> None:
-        with suppress(OSError):
-            self._channel.send_signal(name)
-
-    def close(self) -> None:
-        if self.session.channel is not None:
-            self.session.channel.close()
-
-    def pause(self) -> None:
-        """Stop reading; the window fills up and the remote command blocks."""
-        self._channel.pause_reading()
-
-    def resume(self) -> None:
-        """Read on."""
-        if not self.session.is_closed:
-            self._channel.resume_reading()
-
-    @property
-    def _channel(self) -> "asyncssh.SSHClientChannel[bytes]":
-        assert self.session.channel is not None
-        return self.session.channel
-
-
-class _Session(asyncssh.SSHClientSession[bytes]):
-    """Passes asyncssh's callbacks on to the process."""
-
-    def __init__(self, process: _SSHProcess, client: _Client, sink: Sink, stdin: bytes) -> None:
-        self._process = process
-        self._client = client
-        self._sink = sink
-        self._stdin = stdin
-        self.channel: asyncssh.SSHClientChannel[bytes] | None = None
-        self.is_closed = False
-
-    def connection_made(self, chan: "asyncssh.SSHClientChannel[bytes]") -> None:
-        self.channel = chan
-        self._sink.attach(self._process)
-        # The exec request leaves in this same step of the loop; stdin right behind it saves a round trip.
-        asyncio.get_running_loop().call_soon(self._process.write, self._stdin)
-
-    def data_received(self, data: bytes, datatype: int | None) -> None:
-        self._sink.write(Stream.STDOUT if datatype is None else Stream.STDERR, data)
-
-    def exit_status_received(self, status: int) -> None:
-        self._process.exit = Exit(status=status)
-        self._process.changed.set()
-
-    def exit_signal_received(self, signal: str, core_dumped: bool, msg: str, lang: str) -> None:
-        self._process.exit = Exit(signal=signal)
-        self._process.changed.set()
-
-    def eof_received(self) -> bool:
-        self._process.is_output_complete = True
-        self._process.changed.set()
-        return True
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        process = self._process
-        self.is_closed = True
-        if process.exit is None:
-            if exc is not None or self._client.is_lost:
-                process.is_lost = True
-            else:
-                process.exit = Exit()
-        if exc is None:
-            process.is_output_complete = True
-        process.changed.set()
 
 
 @lru_cache(maxsize=65536)
@@ -385,7 +284,7 @@ def _pinned(expected: Expected) -> dict[str, Any]:
     }
 
 
-def _connect_error(error: Exception, client: _Client, expected: Expected) -> ConnectError:
+def _connect_error(error: Exception, client: Client, expected: Expected) -> ConnectError:
     """Say in the engine's words why no connection came about."""
     if refusal := expected.refusal(str(error), client.presented):
         return refusal

@@ -27,7 +27,7 @@ KILL_S = 5.0
 LOOK_S = 15.0
 # More sweeps at once than this hold up everything else the worker does.
 SWEEPS_AT_ONCE = 50
-_POLLS_S = (0.03, 0.07, 0.1, 0.2, 0.4)
+POLLS_S = (0.03, 0.07, 0.1, 0.2, 0.4)
 
 _sweeps: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
@@ -36,8 +36,9 @@ _sweeps: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakK
 # "same" is true for a pid that is gone: no pid is used again while a group of that number lives.
 _SWEEP = (
     "m=$1; p=$2; t=$3; g=$4; k=$5; shift 5; "
-    "same() { [ -r /proc/$1/stat ] || return 0; IFS= read -r l </proc/$1/stat 2>/dev/null || return 0; "
-    "w=$2; f ${l##*) }; }; "
+    # A name may hold line ends: what is asked for is on the last line.
+    "same() { [ -r /proc/$1/stat ] || return 0; l=; while IFS= read -r y; do l=$y; done </proc/$1/stat 2>/dev/null; "
+    '[ -n "$l" ] || return 0; w=$2; f ${l##*) }; }; '
     'f() { shift 19; [ -z "$w" ] || [ "$w" = "$1" ]; }; '
     "if [ -r /proc/self/stat ]; then "
     # Names are made by printf: a pattern of paths looks at each file once more, and may be too long for a command.
@@ -161,17 +162,25 @@ class Tree:
 
         Raises: as ``Connection.start``; ConnectionLost also for an answer that makes no sense.
         """
-        pid, start = (self._started.pid, self._started.start_time) if self._started else (0, "")
-        seen = " ".join(f"{number}:{begun}" for number, begun in self._seen.items())
+        self._seen = self.living(await self.sweep(connection, signal, self._started, self._seen))
+        return self.last_seen
+
+    async def sweep(
+        self, connection: Connection, signal: str, leader: Started | None, others: dict[int, str]
+    ) -> Snapshot:
+        """Ask for the processes; the signal goes to the leader's group, to the others, and to what has the marker.
+
+        Raises: as ``look``.
+        """
+        pid, start = (leader.pid, leader.start_time) if leader else (0, "")
+        seen = " ".join(f"{number}:{begun}" for number, begun in others.items())
         request = f"exec /bin/sh -c '{_SWEEP}' sh {self._marker} {pid} '{start}' '{signal}' '{_TABLE}' {seen}"
         async with sweep_limit():
             answer = await self._ask(connection, request)
         try:
-            snapshot = Snapshot.read(answer.decode("utf-8", "replace"))
+            return Snapshot.read(answer.decode("utf-8", "replace"))
         except ValueError:
             raise ConnectionLost("The instance gave no usable list of its processes.") from None
-        self._seen = self.living(snapshot)
-        return self.last_seen
 
     async def _ask(self, connection: Connection, request: str) -> bytes:
         if self._run_as and not self.is_blind:
@@ -206,11 +215,12 @@ class Tree:
         Raises: as ``look``.
         """
         for signal, patience_s in (("TERM", grace_s), ("KILL", KILL_S)):
-            began_at = monotonic()
             turn = 0
             pids = await self.look(connection, signal)
+            # The signal is the last thing of a look, which a busy machine takes its time for.
+            began_at = monotonic()
             while pids and monotonic() - began_at < patience_s:
-                await asyncio.sleep(_POLLS_S[min(turn, len(_POLLS_S) - 1)])
+                await asyncio.sleep(POLLS_S[min(turn, len(POLLS_S) - 1)])
                 turn += 1
                 # A tree that still forks has to be killed again; TERM is said once.
                 pids = await self.look(connection, "KILL" if signal == "KILL" else "")

@@ -2,15 +2,16 @@
 
 import asyncio
 import base64
+import re
 import shlex
 from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
-from instances.engine.errors import ConnectError, ConnectionLost
+from instances.engine.errors import ConnectError, ConnectionLost, StartRefused
 from instances.engine.sftp import no_sftp
 from instances.engine.stop import Row
-from instances.engine.transport import Connection, Exit, Files, Process
+from instances.engine.transport import Connection, Exit, Files, Process, Size, Terminal
 from instances.engine.types import Sink, Stream, Target
 
 
@@ -54,6 +55,7 @@ class Machine:
     scene: Scene
     living: dict[int, "ScriptedProcess | None"] = field(default_factory=dict)
     markers: dict[int, str] = field(default_factory=dict)
+    parents: dict[int, int] = field(default_factory=dict)
     scripts: list[bytes] = field(default_factory=list)
     signals: list[str] = field(default_factory=list)
     next_pid: int = 1000
@@ -92,7 +94,8 @@ class Machine:
         traces, known = asked.decode().split("\n")[:2]
         verb, *pairs = known.split(" ")
         marked = [number for number in self.living if self.markers[number] in traces.split(" ")]
-        rows = [(1, 0, 1, 0), *((number, 1, 7, int(number in marked)) for number in self.living)]
+        rows = [(1, 0, 1, 0)]
+        rows += [(number, self.parents.get(number, 1), 7, int(number in marked)) for number in self.living]
         if verb == "end":
             for number in {*marked, *(int(pair.split(":")[0]) for pair in pairs if pair)} & set(self.living):
                 self.hit(number, "KILL")
@@ -153,6 +156,10 @@ class ScriptedConnection:
 
     def _start_windows(self, words: list[str], stdin: bytes, sink: Sink) -> Process:
         program = base64.b64decode(words[words.index("-EncodedCommand") + 1]).decode("utf-16-le")
+        if "AnonymousPipeServerStream" in program:
+            self._processes.append(ScriptedHost(self._machine, self, sink, marker=program[1:37], preamble_lines=4))
+            self._processes[-1].write(stdin)
+            return self._processes[-1]
         process = ScriptedProcess(self._machine, self, sink, marker=program[1:37], preamble_lines=6)
         if "taskkill" in program:
             process.emit(Stream.STDOUT, self._machine.windows_sweep(stdin))
@@ -161,6 +168,13 @@ class ScriptedConnection:
             self._processes.append(process)
             process.write(stdin)
         return process
+
+    async def open_terminal(self, size: Size, *, sink: Sink) -> Terminal:
+        """Refuse: pretended machines have none.
+
+        Raises: StartRefused.
+        """
+        raise StartRefused
 
     async def files(self) -> Files:
         """Refuse: files travel over SSH only.
@@ -313,3 +327,80 @@ class ScriptedProcess(Process):
         if self._preamble_lines and exit_.status is not None:
             self.emit(Stream.STDOUT, b"\0%b exit %d\n" % (self._nonce, exit_.status))
         self.end(exit_)
+
+
+class ScriptedHost(ScriptedProcess):
+    """A pretended kept PowerShell: a command is a child that plays the scene; "exit N" and "while…" run in itself."""
+
+    _child = 0
+    _end_mark = ""
+
+    def write(self, data: bytes) -> None:
+        """Read the preamble, say the header, and evaluate line by line."""
+        self._stdin += data
+        while self.exit is None and (cut := self._stdin.find(b"\n", self._next_line())) >= 0:
+            line = bytes(self._stdin[self._next_line() : cut])
+            del self._stdin[self._next_line() : cut + 1]
+            if not self._pid:
+                self._report()
+            if self.exit is None:
+                self._evaluate(base64.b64decode(line).decode())
+
+    def write_eof(self) -> None:
+        """End, as a PowerShell without input does; not before a command has."""
+        if not self._end_mark:
+            self._leave(0)
+
+    def end(self, exit_: Exit) -> None:
+        """End as told; where the child alone was ended, the command has."""
+        if self._pid in self._machine.living:
+            self._finish(exit_)
+        else:
+            super().end(exit_)
+
+    def _next_line(self) -> int:
+        at = 0  # What comes after the preamble.
+        for _ in range(self._preamble_lines):
+            at = self._stdin.find(b"\n", at) + 1
+        return at
+
+    def _report(self) -> None:
+        verdict = self._machine.scene.verdict
+        self._pid = self._machine.spawn(self, self._marker)
+        self.emit(Stream.STDOUT, self._nonce + b" %d 7 850\n" % self._pid)
+        self.emit(Stream.STDOUT, self._nonce + b" " + verdict.encode() + b"\n")
+        self.emit(Stream.STDERR, self._nonce + b"\n")
+        if verdict != "ok":
+            self._leave(126)
+
+    def _evaluate(self, program: str) -> None:
+        marks = re.findall(r"MusterMark ['\"]([0-9a-f]{32})", program)
+        if len(marks) == 1:
+            self.emit(Stream.STDOUT, f"\x1e{marks[0]} 5.1\n".encode())
+            return
+        texts = re.findall(r"MusterRead '([^']*)'", program)
+        script = base64.b64decode(texts[-1])
+        self._machine.scripts.append(script)
+        self._end_mark = marks[2]
+        self.emit(Stream.STDOUT, f"\x1e{marks[0]} {self._pid} 7\n".encode())
+        self.emit(Stream.STDERR, f"\x1e{marks[0]}\n".encode())
+        if script.startswith(b"exit "):
+            self._leave(int(script.split()[1]))
+        elif not script.startswith(b"while"):
+            self._child = self._machine.spawn(self, "")
+            self._machine.parents[self._child] = self._pid
+            self._to_say.extend(self._machine.scene.says)
+            self._say_next(0)
+
+    def _finish(self, exit_: Exit) -> None:
+        self._machine.living.pop(self._child, None)
+        self._to_say.clear()
+        mark, self._end_mark = self._end_mark, ""
+        if mark:
+            self.emit(Stream.STDOUT, f"\x1e{mark} {1 if exit_.status is None else exit_.status}\n".encode())
+            self.emit(Stream.STDERR, f"\x1e{mark}\n".encode())
+
+    def _leave(self, status: int) -> None:
+        if self._machine.living.pop(self._pid, None) is not None:
+            self.emit(Stream.STDOUT, b"\0%b exit %d\n" % (self._nonce, status))
+            super().end(Exit(status=status & 255))

@@ -1,6 +1,7 @@
 """Owns the way from a command's bytes to text for people; what is stored stays bytes."""
 
 import codecs
+import unicodedata
 
 # What browsers call the code pages of more than 256 letters.
 WEB_NAMES = {"932": "shift_jis", "936": "gbk", "949": "euc-kr", "950": "big5"}
@@ -18,6 +19,11 @@ class Decoder:
     def decode(self, data: bytes, *, is_last: bool = False) -> str:
         """Return the text that is complete so far; with ``is_last`` an unfinished letter becomes U+FFFD."""
         return self._decoder.decode(data, is_last)
+
+
+def is_line(text: str) -> bool:
+    """Say whether a text is one line without control characters."""
+    return not any(unicodedata.category(letter) == "Cc" for letter in text)
 
 
 def decode(data: bytes, code_page: str = "") -> str:

@@ -10,6 +10,8 @@ from instances.engine.errors import ConnectionLost
 from instances.engine.types import Flow, Sink, Stream, Target
 
 COLLECT_BYTES = 16 * 1024 * 1024
+# What programs in a terminal are told it understands.
+TERM = "xterm-256color"
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,34 @@ class Process(ABC):
     @abstractmethod
     def close(self) -> None:
         """Give up the channel; what runs on the machine may go on."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many characters a terminal shows."""
+
+    columns: int
+    rows: int
+
+
+class Terminal(Process):
+    """A login shell in a terminal of its own on a machine: one stream of output, and what is written is typed.
+
+    ``is_congested``: the machine does not take what is typed as fast as it comes; whoever writes waits with ``until``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_congested = False
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether the machine has not answered for some seconds, as far as the transport can know."""
+        return False
+
+    @abstractmethod
+    def resize(self, size: Size) -> None:
+        """Tell what runs there how large it is shown."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +180,12 @@ class Connection(Protocol):
         """Start a shell command line; its stdin begins with ``stdin`` and stays open.
 
         Raises: ChannelRefused; StartRefused; ConnectionLost, whose ``is_sent`` tells whether the request may have left.
+        """
+
+    async def open_terminal(self, size: Size, *, sink: Sink) -> Terminal:
+        """Start the user's login shell in a terminal.
+
+        Raises: as ``start``.
         """
 
     async def files(self) -> Files:

@@ -37,25 +37,35 @@ _BAT_VALUE = re.compile(r"(?:[A-Za-z0-9 _\-.,:/\\@+=]*[A-Za-z0-9 _\-.,:/@+=])?")
 SLACK_S = 20.0
 
 # Text, or errors come as CLIXML: an encoded command is taken for a call from another PowerShell.
-_POWERSHELL = "-NoLogo -NoProfile -NonInteractive -InputFormat None -OutputFormat Text -EncodedCommand "
+POWERSHELL = "-NoLogo -NoProfile -NonInteractive -InputFormat None -OutputFormat Text -EncodedCommand "
 
 # /d: no AutoRun. /q: commands are not echoed. /s: only the outer quotes are taken away.
 _CMD = '/d /q /s /c "chcp 65001>nul & "{}""'
 
-_SUPERVISE = r"""$ProgressPreference='SilentlyContinue'
+# $i, $o and $e are the streams, Say writes a line to one of them, Line reads one of stdin.
+STREAMS = r"""$ProgressPreference='SilentlyContinue'
 $i=[Console]::OpenStandardInput();$o=[Console]::OpenStandardOutput();$e=[Console]::OpenStandardError()
 $u=New-Object Text.UTF8Encoding $false
 function Say($t,$s=$o){$b=$u.GetBytes("$t`n");$s.Write($b,0,$b.Length);$s.Flush()}
 function Line{$m=New-Object IO.MemoryStream
 while(($c=$i.ReadByte()) -ne 10){if($c -lt 0){exit 125};$m.WriteByte($c)};$u.GetString($m.ToArray())}
-$n=Line;$k=Line;$d=Line;$w=Line;$a=Line;$x=Line;$v=Line
+"""
+
+# Goes on from lines with $n (the nonce), $d (the directory) and $w (the program) to the header; $g: the program found.
+BEGIN = r"""
 $c=[Microsoft.Win32.Registry]::GetValue('HKEY_LOCAL_MACHINE\SYSTEM\CurrentControlSet\Control\Nls\CodePage','OEMCP','')
 Say "$n $PID $([Diagnostics.Process]::GetCurrentProcess().StartTime.ToFileTimeUtc()) $c"
 if($d -match '^~([\\/]|$)'){$d=$HOME+$d.Substring(1)}
 if($d){try{[IO.Directory]::SetCurrentDirectory($d)}catch{Say "$n cwd_missing";exit 126}}
 $g=@(Get-Command $w -CommandType Application -ErrorAction SilentlyContinue)
 if(!$g){Say "$n interpreter_missing";exit 127}
-$m=New-Object IO.MemoryStream;$i.CopyTo($m);$b=$m.ToArray();$l=$b.Length-$n.Length
+"""
+
+_SUPERVISE = (
+    STREAMS
+    + "$n=Line;$k=Line;$d=Line;$w=Line;$a=Line;$x=Line;$v=Line"
+    + BEGIN
+    + r"""$m=New-Object IO.MemoryStream;$i.CopyTo($m);$b=$m.ToArray();$l=$b.Length-$n.Length
 if($l -lt 0 -or $u.GetString($b,$l,$n.Length) -cne $n){Say "$n incomplete";exit 125}
 if($x){$f=[IO.Path]::Combine([IO.Path]::GetTempPath(),"muster.$k");$y="$f\script$x"
 try{[void][IO.Directory]::CreateDirectory($f);$h=[IO.File]::Create($y);$h.Write($b,0,$l);$h.Close()
@@ -73,6 +83,7 @@ $p.WaitForExit();$r=$p.ExitCode}catch{Say $_ $e;$r=126}
 if($x){try{[IO.Directory]::Delete($f,$true)}catch{}}
 Say "$([char]0)$n exit $r"
 exit $r"""
+)
 
 # A syntax error must not end as 0. TrimStart: .NET may put a byte order mark before what is written to stdin.
 _EVALUATE = r"""$ProgressPreference='SilentlyContinue'
@@ -100,9 +111,9 @@ def deliver(command: Command) -> Delivery:
     if is_bat:
         program, arguments, suffix = "cmd.exe", _CMD, ".cmd"
     else:
-        program, arguments, suffix = program or "powershell.exe", _POWERSHELL + encoded(command.marker, _EVALUATE), ""
+        program, arguments, suffix = program or "powershell.exe", POWERSHELL + encoded(command.marker, _EVALUATE), ""
     nonce = secrets.token_hex(16)
-    lines = [nonce, str(command.marker), command.working_directory, program, arguments, suffix, _variables(command)]
+    lines = [nonce, str(command.marker), command.working_directory, program, arguments, suffix, variables(command)]
     if any(character in line for line in lines for character in "\0\n\r"):
         message = "The working directory and the interpreter must be one line each. The command did not run."
         raise CommandRefused(message, reason="command_invalid")
@@ -116,7 +127,7 @@ def is_bat_value(value: str) -> bool:
     return bool(_BAT_VALUE.fullmatch(value))
 
 
-def _variables(command: Command) -> str:
+def variables(command: Command) -> str:
     """Return names and values as ``_SUPERVISE`` reads them: NAME:Base64, separated by blanks."""
     words = []
     for name, value in command.environment:
@@ -135,7 +146,7 @@ def _variables(command: Command) -> str:
 
 def request(marker: UUID, program: str) -> str:
     """Return the exec request that runs a PowerShell program of the engine's own."""
-    return f"powershell.exe {_POWERSHELL}{encoded(marker, program)}"
+    return f"powershell.exe {POWERSHELL}{encoded(marker, program)}"
 
 
 def encoded(marker: UUID, program: str) -> str:

@@ -88,8 +88,8 @@ class WindowsTree:
         Windows has no way to ask a process without a window to end, so there is no grace.
         Raises: as ``look``.
         """
-        began_at = monotonic()
         pids = await self.look(connection, ends=True)
+        began_at = monotonic()
         while pids and monotonic() - began_at < KILL_S + grace_s:
             pids = await self.look(connection, ends=True)
         return Survivors(pids)

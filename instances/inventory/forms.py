@@ -13,6 +13,7 @@ from instances.access.models import Group
 from instances.access.rules import Action
 from instances.credentials.models import Credential
 from instances.credentials.user_names import check_user_name
+from instances.engine.text import is_line
 from instances.inventory import addresses, comparison, groups, imports, jumps, paste, services
 from instances.inventory import tags as tag_text
 from instances.inventory.errors import InventoryError
@@ -245,6 +246,12 @@ class GroupForm(InventoryForm):
         label="Ask before commands are sent",
         help_text="Whoever sends one to an instance of the group types first to how many it goes.",
     )
+    records_terminals = forms.BooleanField(
+        required=False,
+        initial=True,
+        label="Record terminals",
+        help_text="What its instances print into a terminal is kept, to be played again. What is typed is not.",
+    )
 
     def __init__(self, *args: Any, user: "User", group: Group | None = None, **kwargs: Any) -> None:
         if group is not None:
@@ -253,6 +260,7 @@ class GroupForm(InventoryForm):
                 "name": group.name,
                 "credential": default and default.credential_id,
                 "asks_first": group.asks_first,
+                "records_terminals": group.records_terminals,
             }
             kwargs["auto_id"] = f"id_{group.pk}_%s"
         super().__init__(*args, **kwargs)
@@ -293,8 +301,8 @@ class TrialForm(forms.Form):
     def clean_working_directory(self) -> str:
         """Refuse what is not one line."""
         value: str = self.cleaned_data["working_directory"]
-        if any(character in value for character in "\0\r\n"):
-            raise forms.ValidationError("A directory is one line.")
+        if not is_line(value):
+            raise forms.ValidationError("A working directory is one line without control characters.")
         return value
 
     def clean_run_as(self) -> str:

@@ -27,37 +27,53 @@ def manageable(user: "User") -> QuerySet[Group]:
     return counted.select_related("default_credential__credential").order_by("name")
 
 
-def add_group(actor: "User", *, name: str, credential: Credential | None = None, asks_first: bool = False) -> Group:
+def add_group(
+    actor: "User",
+    *,
+    name: str,
+    credential: Credential | None = None,
+    asks_first: bool = False,
+    records_terminals: bool = True,
+) -> Group:
     """Add a group; with ``asks_first`` a number is typed before commands go to it.
 
     Raises: NotAllowed, NameInvalid, NameTaken.
     """
     rules.require(actor, Action.MANAGE_GROUPS)
     with transaction.atomic():
-        group = Group(name=_name(name), asks_first=asks_first)
+        group = Group(name=_name(name), asks_first=asks_first, records_terminals=records_terminals)
         _save(group)
         if credential is not None:
             _set_default(actor, group, credential)
-        record(actor, "add_group", group.name, id=group.pk)
+        record(actor, "add_group", group.name, id=group.pk, records_terminals=records_terminals)
     return group
 
 
 def change_group(
-    actor: "User", *, group: Group, name: str, credential: Credential | None, asks_first: bool | None = None
+    actor: "User",
+    *,
+    group: Group,
+    name: str,
+    credential: Credential | None,
+    asks_first: bool | None = None,
+    records_terminals: bool | None = None,
 ) -> Group:
-    """Rename a group, choose its default credential, and whether it asks first (None: as before).
+    """Rename a group, choose its default credential, whether it asks first and records terminals (None: as before).
+
+    Terminals that are open already go on as they began.
 
     Raises: NotAllowed, NameInvalid, NameTaken.
     """
     rules.require(actor, Action.MANAGE_GROUPS, group)
     with transaction.atomic():
         before, group.name = group.name, _name(name)
-        asked = group.asks_first
-        group.asks_first = asked if asks_first is None else asks_first
+        wanted = {"asks_first": asks_first, "records_terminals": records_terminals}
+        changed = {key: value for key, value in wanted.items() if value not in (None, getattr(group, key))}
+        for key, value in changed.items():
+            setattr(group, key, value)
         _save(group)
         _set_default(actor, group, credential)
-        asks = {} if asked == group.asks_first else {"asks_first": group.asks_first}
-        record(actor, "change_group", group.name, id=group.pk, former_name=before, **asks)
+        record(actor, "change_group", group.name, id=group.pk, former_name=before, **changed)
     return group
 
 

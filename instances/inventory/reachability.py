@@ -2,7 +2,7 @@
 
 import dataclasses
 import datetime
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from django.db import transaction
@@ -13,7 +13,7 @@ from django.utils import timezone
 from instances.engine.errors import EngineError
 from instances.engine.steps import Step
 from instances.engine.types import Facts
-from instances.inventory.models import Instance, Reach
+from instances.inventory.models import Instance, Reach, in_parts
 
 # A check ends within 25 s; one whose worker died is taken again after this.
 CLAIM_FOR = datetime.timedelta(seconds=60)
@@ -45,7 +45,7 @@ def finish_check(
     Without facts the banner and the facts seen before are kept.
     """
     reach = Reach.REACHABLE if error is None else Reach.UNREACHABLE
-    values = reach_values(reach, error.reason if error else "", error.cause if error else "")
+    values = _reach_values(reach, error.reason if error else "", error.cause if error else "")
     values["check_steps"] = [dataclasses.asdict(step) for step in steps]
     if facts is not None:
         learnt = {key: _clean(value, 200) for key, value in dataclasses.asdict(facts).items()}
@@ -54,8 +54,17 @@ def finish_check(
     Instance.objects.filter(pk=instance_id).update(check_requested_at=None, **values)
 
 
-def reach_values(reach: str, reason: str, message: str) -> dict[str, Any]:
-    """Return the columns of an update that notes a state; ``reach_since`` moves only when the state changes."""
+def note_reach(instance_ids: Collection[int], *, reach: str, reason: str = "", message: str = "") -> None:
+    """Write for many instances at once what a run saw of them.
+
+    ``reach_since`` moves only for those whose state changes.
+    """
+    for part in in_parts(instance_ids):
+        part.update(**_reach_values(reach, reason, message))
+
+
+def _reach_values(reach: str, reason: str, message: str) -> dict[str, Any]:
+    """Return the columns of an update that notes a state."""
     now = timezone.now()
     is_fine = reach == Reach.REACHABLE
     return {

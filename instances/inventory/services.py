@@ -1,7 +1,7 @@
 """Everything that changes the inventory. Each service asks for permission first and leaves an audit entry."""
 
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,8 +26,7 @@ from instances.inventory.errors import (
     NameInvalid,
     NameTaken,
 )
-from instances.inventory.models import OS, Instance, Tag
-from instances.inventory.reachability import reach_values
+from instances.inventory.models import OS, Instance, Tag, in_parts
 
 if TYPE_CHECKING:
     from console.members.models import User
@@ -37,7 +36,6 @@ MOVED = (
     "The address changed, so the stored credential and the trusted host keys were taken away from this instance. "
     "Choose the credential again, and review the host key after the next check."
 )
-_BATCH = 5000
 
 
 @dataclass(frozen=True)
@@ -258,10 +256,10 @@ def delete_instances(actor: "User", *, instances: QuerySet[Instance]) -> int:
         _require_all(actor, Action.MANAGE_INSTANCES, instances)
         rows = dict(instances.order_by("pk").values_list("pk", "name"))
         if rows:
-            jumps.refuse_if_in_use(actor, rows, _parts(rows))
-            for part in _parts(rows):
+            jumps.refuse_if_in_use(actor, rows, in_parts(rows))
+            for part in in_parts(rows):
                 part.filter(jump__isnull=False).update(jump=None)
-            for part in _parts(rows):
+            for part in in_parts(rows):
                 part.delete()
             record(actor, "delete_instances", _subject(list(rows.values())), instances=rows)
     return len(rows)
@@ -280,20 +278,11 @@ def request_check(
     with transaction.atomic():
         _require_all(actor, Action.CHECK_INSTANCE, instances)
         ids = list(instances.filter(is_disabled=False).values_list("pk", flat=True))
-        for part in _parts(ids):
+        for part in in_parts(ids):
             part.filter(check_requested_at=None).update(check_requested_at=timezone.now(), check_options=options)
         if ids:
             record(actor, "check_instances", f"{len(ids)} instances", ids=ids, **options)
     return len(ids)
-
-
-def note_reach(instance_ids: Collection[int], *, reach: str, reason: str = "", message: str = "") -> None:
-    """Write for many instances at once what a run saw of them; for workers, so without actor and audit entry.
-
-    ``reach_since`` moves only for those whose state changes.
-    """
-    for part in _parts(instance_ids):
-        part.update(**reach_values(reach, reason, message))
 
 
 def check_address(address: Address, *, is_demo: bool = False) -> None:
@@ -394,17 +383,11 @@ def _set_disabled(actor: "User", instances: QuerySet[Instance], *, is_disabled: 
         _require_all(actor, Action.MANAGE_INSTANCES, instances)
         rows = dict(instances.filter(is_disabled=not is_disabled).order_by("pk").values_list("pk", "name"))
         if rows:
-            for part in _parts(rows):
+            for part in in_parts(rows):
                 part.update(is_disabled=is_disabled)
             action = "disable_instances" if is_disabled else "enable_instances"
             record(actor, action, _subject(list(rows.values())), ids=list(rows))
     return len(rows)
-
-
-def _parts(ids: Collection[int]) -> Iterator[QuerySet[Instance]]:
-    # SQLite takes 32,766 parameters in a statement.
-    listed = list(ids)
-    return (Instance.objects.filter(pk__in=listed[at : at + _BATCH]) for at in range(0, len(listed), _BATCH))
 
 
 def _subject(names: Iterable[str]) -> str:

@@ -60,16 +60,22 @@ export function chosen(form) {
 /** Call when another choice is made, or typed, or another page of its list is wanted. */
 export function startChoose(getForm, changed) {
   let waiting = 0;
+  const ask = () => {
+    waiting = 0;
+    changed();
+  };
   const isOurs = ({target}) => target.form === getForm() && [...FIELDS, ...BESIDES, "choose"].includes(target.name);
   document.addEventListener("input", (event) => {
     if (!isOurs(event) || event.target.name === "choose") return;
     clearTimeout(waiting);
-    waiting = setTimeout(changed, TYPING_MS);
+    waiting = setTimeout(ask, TYPING_MS);
   });
   document.addEventListener("change", (event) => {
     if (!isOurs(event)) return;
+    // Leaving a field whose text was asked about already: what is being pressed now must not be drawn anew under the hand.
+    if (!waiting && event.target.name !== "choose") return;
     clearTimeout(waiting);
-    changed();
+    ask();
   });
   // A form that is sent by a script carries no button: the field says which one was pressed.
   document.addEventListener(

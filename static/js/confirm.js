@@ -1,4 +1,4 @@
-// Asks before a form with data-confirm is sent. Without scripts such a form is sent at once.
+// Asks before a form, or by a button of it, with data-confirm is sent. Without scripts such a form is sent at once.
 import {find} from "./dom.js";
 
 export function startConfirm() {
@@ -8,12 +8,13 @@ export function startConfirm() {
   // Capturing: before htmx, which listens on the form itself.
   document.addEventListener("submit", (event) => {
     const form = event.target;
-    if (!form.dataset.confirm || isAgreed) return;
+    const asking = event.submitter?.dataset.confirm ? event.submitter : form;
+    if (!asking.dataset.confirm || isAgreed) return;
     event.preventDefault();
     event.stopImmediatePropagation();
     asked = {form, submitter: event.submitter};
-    find("#confirm-question").textContent = form.dataset.confirm;
-    find("[data-confirm-yes]", dialog).textContent = form.dataset.confirmYes ?? "Yes";
+    find("#confirm-question").textContent = asking.dataset.confirm;
+    find("[data-confirm-yes]", dialog).textContent = asking.dataset.confirmYes ?? "Yes";
     dialog.returnValue = "no";
     dialog.showModal();
   }, true);

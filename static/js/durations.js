@@ -11,3 +11,10 @@ export function duration(seconds) {
   if (seconds < DAY) return `${whole(HOUR)} h ${two(whole(MINUTE, seconds % HOUR))} min`;
   return `${whole(DAY)} d ${whole(HOUR, seconds % DAY)} h`;
 }
+
+/** Return a time in a recording as clocks show it: 0:07, 1:02:03. */
+export function clock(seconds) {
+  const all = Math.floor(seconds);
+  const minutes = Math.floor((all % HOUR) / MINUTE);
+  return all < HOUR ? `${minutes}:${two(all % MINUTE)}` : `${Math.floor(all / HOUR)}:${two(minutes)}:${two(all % MINUTE)}`;
+}

@@ -35,10 +35,11 @@ class RunPanel {
 
   /** Tell the socket which rows are seen, if that changed (or the connection is new). */
   watch(isNew = false) {
-    const {status = "all", page = "1"} = find("#run-rows", this.root)?.dataset ?? {};
+    const {status = "all", page = "1", drawn = "-1"} = find("#run-rows", this.root)?.dataset ?? {};
     const looked = `${status} ${page}`;
     if (looked === this.looked && !isNew) return;
-    if (socket.send({type: "watch", run: this.run, status, page: Number(page)})) this.looked = looked;
+    const isSent = socket.send({type: "watch", run: this.run, status, page: Number(page), drawn: Number(drawn)});
+    if (isSent) this.looked = looked;
   }
 
   /** Show the output of an instance from its start. */

@@ -1,17 +1,13 @@
 // The Send Command dialog: opened over the list, filled from the selection, a row, an address or a former run.
 import {chosen, isChoosing, setWay, showWays, startChoose, useChosen, way} from "./choose.js";
-import {find, findAll, instances, isPlainClick, onAct, onContent, tabStore} from "./dom.js";
+import {find, findAll, instances, isPlainClick, onAct, onContent} from "./dom.js";
+import {keepDraft, restoreDraft} from "./draft.js";
 import {showFamilies, useForWindows, useWindowsText, windowsTypeChanged} from "./families.js";
 import {keepScriptName, nameScript, startScriptFile} from "./script-file.js";
 import {forgetSecrets, startParameters, useParameters} from "./parameters.js";
 import {count, selected} from "./selection.js";
 
 const TARGET_FIELDS = ["ids", "query", "group", "by_query", "except_ids", "everything", "address", "expected_count"];
-// The secret variables are none of them: a draft is kept in the tab.
-const OPTION_FIELDS = ["run_as", "environment", "arguments", "script_name", "interpreter", "working_directory", "timeout_s", "max_concurrency", "max_errors", "stop_at_cap",
-  "ignore_unreachable", "first", "ask_unless_ok", "batch_size", "batch_pause_s", "ask_between", "connect_attempts", "connect_delay_s"];
-const WINDOWS_FIELDS = ["windows_command", "windows_type", "windows_interpreter", "windows_directory"];
-const DRAFT_FIELDS = ["command", "saved_version", ...OPTION_FIELDS, ...WINDOWS_FIELDS];
 // A longer address is refused by servers on the way; then the server is asked by POST.
 const MAX_ADDRESS_CHARACTERS = 4000;
 
@@ -40,12 +36,12 @@ export function startSend() {
   onAct("send-rows", (button, event) => openInstead(event, () => openRows(button.form)));
   onAct("send-close", () => dialog()?.close());
   document.addEventListener("input", ({target}) => {
-    if (target.form !== form()) return;
+    if (!target.form || target.form !== form()) return;
     keepScriptName(form());
-    keepDraft();
+    keepDraft(form());
   });
   document.addEventListener("change", ({target}) => {
-    if (target.form !== form()) return;
+    if (!target.form || target.form !== form()) return;
     if (target.name === "command_type") typeChanged();
     if (target.name === "windows_type") windowsTypeChanged(form());
     if (target.matches("[data-saved]")) useSaved(target);
@@ -176,7 +172,7 @@ function familiesKnown(numbers) {
 
 function enhance(textarea, event) {
   // Not over what the server filled in: a refused command, a run sent again.
-  if (!textarea.value.trim()) restoreDraft();
+  if (!textarea.value.trim()) restoreDraft(form());
   editor = ShellEditor.enhance(textarea, {
     nonce: find("link[nonce]")?.nonce,
     language: form().elements.command_type.value,
@@ -196,6 +192,12 @@ function showPrompt() {
 }
 
 function nameButton(number = 0) {
+  // On a page of its own, which the server draws for these sessions.
+  const kept = Number(form().dataset.sessions);
+  if (kept) {
+    find("[data-send-count]").textContent = `Run in ${kept} session${kept === 1 ? "" : "s"}`;
+    return;
+  }
   const address = form().elements.address.value.trim();
   const to = number ? ` on ${instances(number)}` : address ? ` on ${address}` : "";
   find("[data-send-count]").textContent = `Run${to}`;
@@ -207,11 +209,11 @@ async function useSaved(select) {
   if (!select.value) return;
   const targets = Object.fromEntries(TARGET_FIELDS.map((name) => [name, form().elements[name].value]));
   const choice = chosen(form());
-  const address = `${select.dataset.address}?saved=${select.value}`;
+  const address = `${select.dataset.address}saved=${select.value}`;
   await htmx.ajax("GET", address, {source: select, target: "#send-form", select: "#send-form", swap: "outerHTML"});
   isSent = false;
   setTargets(targets, choice);
-  keepDraft();
+  keepDraft(form());
 }
 
 function forgetSaved() {
@@ -224,7 +226,7 @@ function useScript(name, text) {
   if (madeFrom()) forgetSaved();
   editor.setValue(text);
   nameScript(form(), name);
-  keepDraft();
+  keepDraft(form());
   editor.focus();
 }
 
@@ -263,19 +265,4 @@ function renewKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(18));
   form().elements.request_key.value = btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_");
   isSent = false;
-}
-
-// ------------------------------------------------------------------ the draft, which outlives a lost session
-
-function keepDraft() {
-  const {elements} = form();
-  const draft = Object.fromEntries(DRAFT_FIELDS.map((name) => [name, elements[name].value]));
-  tabStore.write("draft", {...draft, command_type: elements.command_type.value});
-}
-
-function restoreDraft() {
-  const draft = tabStore.read("draft");
-  if (!draft) return;
-  useParameters(draft.saved_version);
-  for (const [name, value] of Object.entries(draft)) form().elements[name].value = value;
 }

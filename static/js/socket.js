@@ -1,6 +1,7 @@
 // The page's one socket. htmx opens it, reconnects it and swaps its HTML frames; JSON and binary frames are ours.
 import {RELOAD, SIGN_IN, closing} from "./closing.js";
 import {find} from "./dom.js";
+import {untilReleased} from "./pressed.js";
 
 /** handlers: {opened() on each (re)connection, message(json), frame(buffer)}. Returns {send(message), reopen()}. */
 export function connectSocket(handlers) {
@@ -32,6 +33,9 @@ export function connectSocket(handlers) {
     } else if (typeof data === "string" && data.startsWith("{")) {
       event.preventDefault();
       handlers.message(JSON.parse(data));
+    } else {
+      // HTML: what comes after it waits with it.
+      event.detail.waitUntil(untilReleased());
     }
   });
   // htmx may have connected before this module was loaded.

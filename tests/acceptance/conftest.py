@@ -1,21 +1,24 @@
 import os
 import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from tests.support.console import PASSWORD, Console, running_console
 from tests.support.sshd import Sshd, ordinary_user, running_sshd
+from tests.support.terminal_screen import terminal_on
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 # A refused form answers 422, and a browser logs every 4xx; the pages themselves must log nothing.
 EXPECTED_CONSOLE = ("status of 422",)
-# What a browser logs while the console is down, which only tests marked ``outage`` bring about.
-OUTAGE_CONSOLE = ("WebSocket connection to", "htmx:ws:error", "net::ERR_CONNECTION_REFUSED")
+# What a browser logs while the console is down, or dies over a request; only tests marked ``outage`` bring that about.
+OUTAGE_CONSOLE = ("WebSocket connection to", "htmx:ws:error", "net::ERR_CONNECTION_", "net::ERR_EMPTY_RESPONSE")
 
 # Not how quick it is to be: two cores may be busy with other tests.
-expect.set_options(timeout=15_000)
+PATIENCE_MS = 90_000
+expect.set_options(timeout=PATIENCE_MS)
 
 
 def pytest_collection_modifyitems(items):
@@ -29,7 +32,7 @@ def pytest_collection_modifyitems(items):
 def browser_type_launch_args(browser_type_launch_args):
     switches = (
         "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-        "--disable-component-update --disable-sync"
+        "--disable-component-update --disable-sync --process-per-site"
     )
     return {**browser_type_launch_args, "executable_path": CHROMIUM, "args": switches.split()}
 
@@ -39,10 +42,43 @@ def browser_context_args(browser_context_args):
     return {**browser_context_args, "viewport": {"width": 1440, "height": 900}, "reduced_motion": "reduce"}
 
 
+@pytest.fixture(scope="session")
+def context(browser: Browser, browser_context_args: dict[str, Any]) -> Iterator[BrowserContext]:
+    """What the pages of all tests are opened in, one test's after the other's.
+
+    A page of this site stays open, and with it the process that draws them: a new one reads and compiles every script
+    anew, which costs more than most tests.
+    """
+    context = browser.new_context(**browser_context_args)
+    keeper = context.new_page()
+    keeper.route("**/*", lambda route: route.fulfill(body="", content_type="text/html"))
+    keeper.goto("http://127.0.0.1/")
+    yield context
+    context.close()
+
+
+# Cookies are taken away; this is for what else a browser keeps. A tab's name stays with it from page to page.
+FORGETS = """
+if (location.protocol === "http:" && !window.name) {
+  localStorage.clear();
+  window.name = "begun";
+}
+"""
+
+
 @pytest.fixture
-def page(page: Page, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A page whose test fails on any console error, page error or violation of the content security policy."""
-    yield from watched(page, OUTAGE_CONSOLE if request.node.get_closest_marker("outage") else ())
+def page(context: BrowserContext, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A page of a browser that remembers nothing.
+
+    Its test fails on any console error, page error or violation of the content security policy.
+    """
+    context.clear_cookies()
+    page = context.new_page()
+    page.add_init_script(FORGETS)
+    try:
+        yield from watched(page, OUTAGE_CONSOLE if request.node.get_closest_marker("outage") else ())
+    finally:
+        page.close()
 
 
 def watched(page: Page, also_expected: tuple[str, ...] = ()) -> Iterator[Page]:
@@ -53,7 +89,7 @@ def watched(page: Page, also_expected: tuple[str, ...] = ()) -> Iterator[Page]:
         "document.addEventListener('securitypolicyviolation',"
         " e => console.error('CSP: ' + e.violatedDirective + ' ' + e.blockedURI + ' ' + e.target.outerHTML))"
     )
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(PATIENCE_MS)
     yield page
     assert not bad, bad
 
@@ -115,14 +151,33 @@ def signed_in(page: Page, console: Console, fleet: list[str]) -> Page:
     return page
 
 
-def sign_in(page: Page, console: Console, name: str = "admin", password: str = PASSWORD) -> None:
-    page.goto(f"{console.url}/sign-in/")
-    page.get_by_label("User name").fill(name)
-    page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Sign in").click()
+# What a browser keeps of a sign-in, by console and name: a person does not sign in for each thing they do either.
+_kept: dict[tuple[str, str], list[Any]] = {}
+
+
+def sign_in(
+    page: Page, console: Console, name: str = "admin", password: str = PASSWORD, *, is_kept: bool = True
+) -> None:
+    """Go to the instances as this person: through the sign-in page, unless a session is kept and still good."""
+    page.context.add_cookies(_kept.get((console.url, name), []) if is_kept else [])
+    page.goto(f"{console.url}/")
+    if "/sign-in/" in page.url:
+        page.get_by_label("User name").fill(name)
+        page.get_by_label("Password").fill(password)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page).to_have_url(f"{console.url}/")
+        if is_kept:
+            _kept[console.url, name] = page.context.cookies()
     expect(page.get_by_role("heading", name="Instances")).to_be_visible()
     # Faster than any hand: a tick followed by a filter before the scripts run is lost with the list.
     expect(page.locator("html[data-scripts]")).to_have_count(1)
+
+
+@pytest.fixture
+def screen(signed_in: Page) -> Iterator[Locator]:
+    """The rows of a terminal that is open on web-01, once it is asked for."""
+    with terminal_on(signed_in, "web-01") as rows:
+        yield rows
 
 
 @pytest.fixture
@@ -130,6 +185,6 @@ def second_viewer(browser: Browser, browser_context_args, console: Console) -> I
     """Another browser, signed in as the same person."""
     context = browser.new_context(**browser_context_args)
     for page in watched(context.new_page()):
-        sign_in(page, console)
+        sign_in(page, console, is_kept=False)
         yield page
     context.close()

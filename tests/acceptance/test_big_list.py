@@ -1,15 +1,14 @@
 """A list of 10,000 instances: found, filtered, sorted, paged, selected and sent to in the browser."""
 
 import re
-import time
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.acceptance.conftest import sign_in
-from tests.acceptance.test_big_runs import answered_ms
 from tests.support.console import running_console
 from tests.support.many import in_console
+from tests.support.until import until
 
 COUNT = 10_000
 ALL = "10,000"
@@ -17,9 +16,9 @@ ALL = "10,000"
 
 @pytest.fixture(scope="module")
 def large():
-    """A console with 10,000 instances, one in twenty of them with Windows, and one operator for each test."""
+    """A console with 10,000 instances: one in twenty has Windows, two are this machine, the others do not answer."""
     with running_console() as console:
-        in_console(console, f"add_instances({COUNT}, windows_every=20)")
+        in_console(console, f"add_instances({COUNT}, windows_every=20, local_every={COUNT // 2})")
         yield console
 
 
@@ -47,9 +46,8 @@ def select_all(page):
 def test_a_filter_a_facet_a_sort_and_the_last_page(big_list):
     page = big_list
     shown = page.locator("#list tbody th").first
-    filtered = answered_ms(
-        page, lambda: page.locator("#q").fill("node-0999"), lambda: expect(shown).to_have_text("node-09990")
-    )
+    page.locator("#q").fill("node-0999")
+    expect(shown).to_have_text("node-09990")
     expect(page.locator(".facets")).to_contain_text("10 instances match")
     page.locator("#q").fill("")
     expect(page.locator(".facets")).to_contain_text(f"{ALL} instances")
@@ -66,7 +64,6 @@ def test_a_filter_a_facet_a_sort_and_the_last_page(big_list):
     expect(page.locator("#list tbody th").last).to_have_text("node-00003")
     page.reload()
     expect(page.locator("#list tbody th").last).to_have_text("node-00003")
-    assert filtered < 3000
 
 
 def test_page_100_by_its_number_and_back(big_list):
@@ -94,6 +91,7 @@ def test_a_selection_of_all_survives_paging_filter_reload_and_back(big_list):
     expect(selected).to_be_visible()
     page.locator("#q").fill("node-0000")
     first_is(page, "node-00001")
+    expect(page).to_have_url(re.compile("q=node-0000"))
     expect(page.get_by_label("Select node-00002", exact=True)).not_to_be_checked()
     expect(selected).to_be_visible()
     page.reload()
@@ -113,19 +111,20 @@ def test_a_command_to_all_shows_their_number_and_a_few_names_and_makes_one_run(b
     expect(dialog.locator(".targets__names")).to_contain_text("and 9,950 more")
     assert dialog.locator(".tag").count() == 50
     expect(dialog.get_by_role("heading", name="Windows (500)")).to_be_visible()
-    page.keyboard.type("true")
+    # Or those that do not answer may all be through before it is stopped.
+    page.keyboard.type("sleep 300")
     dialog.locator("[name=leave_out_windows]").check()
     expect(dialog.get_by_role("button", name="Run on 9,500 instances")).to_be_visible()
     dialog.get_by_label(re.compile("^This goes to 9,500 instances")).fill("9500")
     dialog.get_by_role("textbox", name="Command", exact=True).focus()
-    clicked = time.monotonic()
     page.keyboard.press("Control+Enter")
-    expect(page.locator("#run-summary")).to_be_visible(timeout=20_000)
-    assert time.monotonic() - clicked < 15
+    expect(page.locator("#run-summary")).to_be_visible()
     expect(page.locator("#count-all b")).to_have_text("9,500")
-    page.locator("#stop-all").click()
+    # The button is drawn anew with every piece of news, which leaves a browser no two frames to find it standing still.
+    expect(dialog).to_have_count(0)
+    page.keyboard.press("S")
     page.get_by_role("dialog").get_by_role("button", name="Stop all").click()
-    expect(page.locator("#run-summary")).to_have_attribute("data-ended", "yes", timeout=60_000)
+    expect(page.locator("#run-summary")).to_have_attribute("data-ended", "yes")
 
 
 def test_thousands_of_ticked_ones_are_sent_to_as_they_were_ticked(big_list):
@@ -145,7 +144,7 @@ def test_thousands_of_ticked_ones_are_sent_to_as_they_were_ticked(big_list):
     page.keyboard.type("hostname")
     page.keyboard.press("Control+Enter")
     # Two runs are made; the first one is shown.
-    expect(page.locator("#count-all b")).to_have_text("1,045", timeout=20_000)
+    expect(page.locator("#count-all b")).to_have_text("1,045")
 
 
 def test_a_group_named_only_in_the_address_is_what_is_sent_to(big_list, large):
@@ -161,7 +160,7 @@ def test_a_group_named_only_in_the_address_is_what_is_sent_to(big_list, large):
     page.get_by_label(re.compile("^This goes to 2,500 instances")).fill("2500")
     page.get_by_role("textbox", name="Command", exact=True).focus()
     page.keyboard.press("Control+Enter")
-    expect(page.locator("#count-all b")).to_have_text("2,500", timeout=20_000)
+    expect(page.locator("#count-all b")).to_have_text("2,500")
 
 
 def test_a_whole_page_ticked_before_the_scripts_have_come_counts(big_list):
@@ -170,6 +169,7 @@ def test_a_whole_page_ticked_before_the_scripts_have_come_counts(big_list):
     page.route("**/js/main.js", lambda route: held.append(route))
     page.reload(wait_until="commit")
     page.get_by_label("Select all on this page").check()
+    until(lambda: page.locator("html[data-scripts]").count() == 0 and held, within_s=90)
     held[0].continue_()
     expect(page.get_by_text("100 instances selected")).to_be_visible()
     expect(page.get_by_label("Select node-00100", exact=True)).to_be_checked()

@@ -3,18 +3,24 @@
 import logging
 import re
 import time
+from contextlib import suppress
 
 import pytest
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from playwright.sync_api import expect
 
 from tests.acceptance.conftest import sign_in
-from tests.acceptance.test_accessibility import look, violations
+from tests.acceptance.test_accessibility import flaws
 from tests.acceptance.test_main_job import run
 from tests.support.console import running_console
 from tests.support.many import in_console
+from tests.support.until import until
 
 COUNT = 5000
+LOCAL_EVERY = 25
 logger = logging.getLogger(__name__)
+# At a time, in the run that is stopped.
+PLACES = 8
 # Whoever watches 5,000 instances has one page of them in the browser.
 MAX_ROWS = 300
 # What the browser was busy with, and how long it did not draw.
@@ -40,9 +46,9 @@ CUT = """[...document.querySelectorAll("#run-rows td.end, .pager *")]
 
 @pytest.fixture(scope="module")
 def crowd():
-    """A console with 5,000 instances: every fifth is this machine and runs commands, the others have no credential."""
+    """A console with 5,000 instances: 200 are this machine and run commands, the others have no credential."""
     with running_console() as console:
-        in_console(console, f"add_instances({COUNT}, local_every=5)")
+        in_console(console, f"add_instances({COUNT}, local_every={LOCAL_EVERY})")
         yield console
 
 
@@ -63,7 +69,7 @@ def send_to_all(page, command, at_a_time):
     page.get_by_label(re.compile("^This goes to 5,000 instances")).fill(str(COUNT))
     clicked = time.monotonic()
     run(page)
-    expect(page.locator("#run-summary")).to_be_visible(timeout=30_000)
+    expect(page.locator("#run-summary")).to_be_visible()
     return time.monotonic() - clicked
 
 
@@ -75,12 +81,9 @@ def finished(page):
     return int(page.locator("#run-summary").get_attribute("data-finished"))
 
 
-def expect_finished(page, number, timeout_s):
+def expect_finished(page, number):
     """Wait until at least so many have ended."""
-    ends_at = time.monotonic() + timeout_s
-    while (now := finished(page)) < number:
-        assert time.monotonic() < ends_at, f"{now} of {number} after {timeout_s} s"
-        page.wait_for_timeout(100)
+    until(lambda: finished(page) >= number, within_s=300, every_s=0.2)
 
 
 def answered_ms(page, click, done):
@@ -97,14 +100,44 @@ def show(page, status):
     return answered_ms(page, lambda: page.locator(f"#count-{status}").click(), lambda: expect(place).to_be_visible())
 
 
-def test_a_run_is_watched_live_while_the_page_answers(page, crowd):
+def press_while_it_goes_on(page, frames, place):
+    """Press a button, and let go of it once news of the run have come."""
+    # In one call: what moves or scrolls would be pressed where it was.
+    middle = "(at) => { const b = at.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; }"
+    x, y = page.locator(place).evaluate(middle)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    before = len(frames)
+    # Frames are handed out while the page is asked something.
+    until(lambda: page.evaluate("1") and any('id="run-summary"' in str(one) for one in frames[before:]), within_s=90)
+    page.mouse.up()
+
+
+def test_a_run_is_watched_live_while_the_page_answers(page, crowd, tmp_path):
     page.add_init_script(MEASURE)
+    frames = []
+
+    def take(frame):
+        frames.append(frame)
+
+    page.on("websocket", lambda socket: socket.on("framereceived", take))
     sign_in(page, crowd)
-    made_s = send_to_all(page, "echo out of $$; sleep 0.2; case $$ in *7) exit 3;; esac", 200)
+    # One goes on and has news until everything was looked at, however long that takes.
+    talks = f"mkdir {tmp_path}/talks 2>/dev/null && until [ -e {tmp_path}/over ]; do echo on; sleep 0.2; done"
+    made_s = send_to_all(page, f"echo out of $$; {talks}; case $$ in *7) exit 3;; esac", 200)
     answers = []
     for part in (500, 1000, 1500):
-        expect_finished(page, part, 60)
+        expect_finished(page, part)
         assert rows(page).count() <= MAX_ROWS
+    asked = page.get_by_role("dialog")
+    # What was being drawn when the press began can still replace it, seldom; without the wait it always was replaced.
+    for _ in range(5):
+        press_while_it_goes_on(page, frames, "#stop-all")
+        with suppress(PlaywrightTimeoutError):
+            asked.wait_for(timeout=10_000)
+            break
+    expect(asked).to_contain_text("Stop run")
+    asked.get_by_role("button", name="Cancel").click()
     answers.append(show(page, "unreachable"))
     states = page.locator("#run-rows tbody td:nth-child(2)").all_inner_texts()
     assert set(states) == {"Unreachable"}
@@ -115,30 +148,29 @@ def test_a_run_is_watched_live_while_the_page_answers(page, crowd):
     assert rows(page).count() <= MAX_ROWS
     rows(page).last.get_by_role("link").click()
     expect(page.locator("#run-opened")).to_contain_text("node-05000")
-    expect_finished(page, COUNT, 120)
+    assert finished(page) < COUNT
+    (tmp_path / "over").touch()
+    expect_finished(page, COUNT)
     expect(page.locator("#log")).to_contain_text(re.compile(r"out of \d+"))
     expect(page.locator("#run-opened")).to_contain_text("node-05000")
     expect(page.locator("#count-all")).to_have_text("All 5,000")
     slow = page.evaluate("slow")
+    # How long they may take is for benchmarks/finding_out_browser.py to judge, on a machine that does nothing else.
     logger.info("%s", f"made in {made_s:.2f} s, answers {[round(ms) for ms in answers]} ms, {slow}")
-    assert made_s < 20
-    # Usually a quarter of that; a machine that does other things is slow by itself.
-    assert max(answers) < 3000
-    assert slow["task"] < 2000
 
 
 def test_all_of_a_large_run_are_stopped_while_it_runs(page, crowd):
     sign_in(page, crowd)
-    send_to_all(page, "echo begun; sleep 300", 50)
-    # Of every five the four without a credential end at once, until this machine's fill all places.
-    expect_finished(page, 200, 60)
-    expect(page.locator("#count-active b")).to_have_text("50", timeout=60_000)
+    send_to_all(page, "echo begun; sleep 300", PLACES)
+    # Those without a credential end at once, until this machine's fill all places.
+    expect_finished(page, PLACES * (LOCAL_EVERY - 1))
+    expect(page.locator("#count-active b")).to_have_text(str(PLACES))
     page.locator("#stop-all").click()
     page.get_by_role("dialog").get_by_role("button", name="Stop all").click()
-    expect(page.locator("#run-summary")).to_have_attribute("data-ended", "yes", timeout=60_000)
-    expect(page.locator("#count-stopped b")).to_have_text("50")
+    expect(page.locator("#run-summary")).to_have_attribute("data-ended", "yes")
+    expect(page.locator("#count-stopped b")).to_have_text(str(PLACES))
     assert finished(page) == COUNT
-    assert page.locator("#count-active").count() == 0
+    expect(page.locator("#count-active")).to_have_count(0)
 
 
 def test_one_instance_of_a_large_run_is_found_opened_and_linked_to(page, crowd, ended):
@@ -173,16 +205,14 @@ def test_what_is_open_stays_open_while_one_turns_the_pages(page, crowd, ended):
     expect(page.locator("#log")).to_contain_text("hello from node-00002")
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 390), ("light", 320)])
-def test_pages_of_a_large_run_and_list_are_accessible_and_not_cut(page, crowd, ended, scheme, width):
+def test_pages_of_a_large_run_and_list_are_accessible_and_not_cut(page, crowd, ended):
     sign_in(page, crowd)
-    look(page, scheme, width)
     for address in (f"{ended}?page=60&i=2954", f"{crowd.url}/?page=25"):
         page.goto(address)
         expect(page.locator(".pager").last).to_contain_text("of 5,000")
-        assert violations(page) == []
-        assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
-        assert page.evaluate(CUT) == []
+        for one in (("light", 1440), ("dark", 390), ("light", 320)):
+            assert flaws(page, [one]) == []
+            assert page.evaluate(CUT) == [], one
 
 
 @pytest.mark.parametrize(("place", "seen"), [("#count-failed", "Failed"), ("#rows-next", "node-00051")])

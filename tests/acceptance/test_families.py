@@ -8,18 +8,29 @@ from playwright.sync_api import expect
 from tests.acceptance.test_accessibility import violations
 from tests.acceptance.test_main_job import run, select
 
-INSTANCE = "from instances.models import Instance; Instance.objects."
+SEED = """
+from console.members.models import User
+from console.saved_commands import services
+from console.saved_commands.content import Content, Details
+from instances.models import Instance
+Instance.objects.create(name='win-01', address='10.9.9.8', os='windows')
+both = Content(text='uname', windows_type='bat', windows_text='ver', options={'windows_directory': '/w'})
+services.keep(User.objects.get(username='admin'), details=Details('which'), content=both)
+"""
+FORGET = "from instances.models import Instance; Instance.objects.filter(name='win-01').delete()"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def windows(console, fleet):
+    """A Windows instance in the list, and a saved command with a text for each family."""
+    console.manage("shell", "-v", "0", "-c", SEED)
+    yield
+    console.manage("shell", "-v", "0", "-c", FORGET)
 
 
 @pytest.fixture
-def page(signed_in, console):
-    """The list with a Windows instance in it."""
-    console.manage("shell", "-v", "0", "-c", INSTANCE + "create(name='win-01', address='10.9.9.8', os='windows')")
-    try:
-        signed_in.reload()
-        yield signed_in
-    finally:
-        console.manage("shell", "-v", "0", "-c", INSTANCE + "filter(name='win-01').delete()")
+def page(signed_in):
+    return signed_in
 
 
 def editor(page, name):
@@ -74,18 +85,7 @@ def test_each_family_offers_its_own_command_types(page):
     expect(types).to_have_text(["Shell"])
 
 
-KEEP = """
-from console.members.models import User
-from console.saved_commands import services
-from console.saved_commands.content import Content, Details
-both = Content(text='uname', windows_type='bat', windows_text='ver', options={'windows_directory': '/w'})
-services.keep(User.objects.get(username='admin'), details=Details('which'), content=both)
-"""
-
-
-def test_a_saved_command_fills_in_the_text_of_each_family_that_is_selected(page, console):
-    console.manage("shell", "-v", "0", "-c", KEEP)
-    page.reload()
+def test_a_saved_command_fills_in_the_text_of_each_family_that_is_selected(page):
     select(page, "win-01")
     page.keyboard.press("c")
     page.get_by_label("Use a saved command").select_option("which")

@@ -37,7 +37,7 @@ def test_from_an_empty_console_to_the_first_output(page, empty_console, sshd, re
     page.get_by_role("link", name="web-01", exact=True).click()
     accepted = sshd.accepted
     page.get_by_role("button", name="Check now").click()
-    expect(page.get_by_text(re.compile("host key is not trusted yet"))).to_be_visible(timeout=15_000)
+    expect(page.get_by_text(re.compile("host key is not trusted yet"))).to_be_visible()
     assert sshd.accepted == accepted
 
     page.get_by_role("link", name="Review its host key").click()

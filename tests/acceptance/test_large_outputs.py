@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.acceptance.test_main_job import run, send
+from tests.support.until import until
 
 logger = logging.getLogger(__name__)
 # The page holds 64 million characters of a log at most, at one or two bytes each, and little besides.
@@ -18,12 +19,19 @@ PROGRESS = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); printf '\\rprogress %d 
 NUMBERS = "seq 1 500000"
 COUNTING = "i=0; while :; do i=$((i+1)); echo row $i; sleep 0.01; done"
 
+AT_REST = """async (log) => {
+  for (let at = NaN, frames = 0; frames < 10; frames = log.scrollTop === at ? frames + 1 : 0) {
+    at = log.scrollTop;
+    await new Promise(requestAnimationFrame);
+  }
+}"""
 
-def show(page, command, timeout_s=60):
+
+def show(page, command):
     """Send a command to one instance and watch it to its end."""
     send(page, command, "web-01")
     run(page)
-    expect(page.locator("#run-rows")).to_contain_text("Succeeded", timeout=timeout_s * 1000)
+    expect(page.locator("#run-rows")).to_contain_text("Succeeded", timeout=180_000)
 
 
 def heap_bytes(page):
@@ -53,6 +61,11 @@ def top_line(page):
     )
 
 
+def last_number(page):
+    """The number in the last line as the list of instances has it."""
+    return int(page.locator("#run-rows td.rows__last").inner_text().removeprefix("row "))
+
+
 def download_size(page):
     address = page.locator("#download").get_attribute("href")
     answer = page.request.get(page.url.partition("/runs/")[0] + address, headers={"Range": "bytes=0-0"})
@@ -61,7 +74,7 @@ def download_size(page):
 
 def test_one_line_of_200_mb_is_bounded_counted_and_downloadable(signed_in):
     page = signed_in
-    show(page, ENDLESS_LINE, timeout_s=150)
+    show(page, ENDLESS_LINE)
     assert heap_bytes(page) < HEAP_BYTES
     assert lines(page).count() <= MAX_ROWS
     expect(page.locator("#run-opened")).to_contain_text("of output were over the limit and not kept")
@@ -136,21 +149,24 @@ def test_reading_pauses_following_and_nothing_jumps(signed_in):
     send(page, COUNTING, "web-01")
     run(page)
     follow = page.locator("[data-log=follow]")
-    expect(page.locator("#log")).to_contain_text("row 120")
+    # Any three figures: of a busy log only what is in view is there, and may be by when one looks.
+    expect(page.locator("#log")).to_contain_text(re.compile(r"row \d{3}"))
     expect(follow).to_have_attribute("aria-pressed", "true")
     page.locator("#log").hover()
     page.mouse.wheel(0, -400)
     expect(follow).to_have_attribute("aria-pressed", "false")
+    # A wheel may move on for some frames.
+    page.locator("#log").evaluate(AT_REST)
     at = top_line(page)
-    expect(page.locator("#run-rows .rows__last").last).to_contain_text(
-        re.compile("row [3-9][0-9][0-9]"), timeout=20_000
-    )
+    seen = last_number(page)
+    until(lambda: last_number(page) > seen + 150, within_s=90)
     assert top_line(page) == at
     page.keyboard.press("f")
     expect(follow).to_have_attribute("aria-pressed", "true")
     expect(lines(page).last).to_be_in_viewport()
-    page.locator("#stop-one").click()
-    expect(page.locator("#run-rows")).to_contain_text("Stopped", timeout=10_000)
+    # The button is drawn anew with every piece of news, which leaves a browser no two frames to find it standing still.
+    page.keyboard.press("s")
+    expect(page.locator("#run-rows")).to_contain_text("Stopped")
 
 
 @pytest.mark.parametrize("count", [300, 60_000])

@@ -43,6 +43,12 @@ def test_a_saved_command_asks_for_its_parameters_in_the_dialog(signed_in, consol
     page.locator("[name=param_what]").fill("no!")
     page.locator("[name=param_token]").fill(SECRET)
     assert violations(page) == []
+    # The draft has what was entered, but no secret.
+    page.reload()
+    expect(page.locator("[name=param_what]")).to_have_value("no!")
+    expect(page.locator("[name=param_token]")).to_have_value("")
+    page.keyboard.press("c")
+    page.locator("[name=param_token]").fill(SECRET)
     run(page)
     expect(page.locator("#send-parameters [role=alert]")).to_contain_text("does not match the pattern")
     expect(page.locator("[name=param_what]")).to_have_value("no!")

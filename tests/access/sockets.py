@@ -4,18 +4,17 @@ import json
 from typing import Any
 
 from channels.db import database_sync_to_async
-from channels.testing import WebsocketCommunicator
 from django.conf import settings
 
 from console.asgi import application
 from tests.access import world as worlds
 from tests.access.world import World
+from tests.support.sockets import PatientSocket
 
-WITHIN_S = 5.0
 in_database = database_sync_to_async
 
 
-class Socket(WebsocketCommunicator):
+class Socket(PatientSocket):
     """A socket of an actor; ``code`` is what it was closed with, None while it is open."""
 
     code: int | None = None
@@ -30,7 +29,7 @@ class Socket(WebsocketCommunicator):
 
     async def hear(self) -> str | bytes | dict[str, Any] | None:
         """Return the next frame, JSON read; None, and ``code`` set, when it was closed instead."""
-        event = await self.receive_output(WITHIN_S)
+        event = await self.receive_output()
         if event["type"] == "websocket.close":
             self.code = event["code"]
             return None

@@ -2,11 +2,14 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support.console import migrated
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
@@ -14,11 +17,9 @@ URL = "https://console.example.com"
 
 ASK = """
 import json
-from django.core.management import call_command
 from django.test import Client
 from console.members.models import User
 from instances.access.models import Grant, Role
-call_command("migrate", verbosity=0)
 user = User(username="ada")
 user.set_password("a long enough password")
 user.save()
@@ -56,7 +57,8 @@ def manage(folder, *arguments, **environment):
 
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory):
-    done = manage(tmp_path_factory.mktemp("data"), "shell", "-v", "0", "-c", ASK, MUSTER_URL=URL)
+    folder = shutil.copytree(migrated(), tmp_path_factory.mktemp("deployed") / "data")
+    done = manage(folder, "shell", "-v", "0", "-c", ASK, MUSTER_URL=URL)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

@@ -1,15 +1,18 @@
 """One of everything, in a group of its own, and the people who come to look at it."""
 
 import base64
+import functools
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.apps import apps
+from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
@@ -18,6 +21,7 @@ from console.history import services as filters
 from console.members import services as members
 from console.members.models import User
 from console.notifications import services as notifications
+from console.notifications.models import Destination
 from console.runs.models import Invocation, Output, OutputKind, Run
 from console.runs.status import Status
 from console.saved_commands import folders
@@ -38,6 +42,7 @@ from instances.host_keys import importing
 from instances.host_keys.models import HostKeyState
 from instances.inventory.models import Instance
 from tests.support import factories, runs
+from tests.support.site import browser
 
 # Nothing of what only the group's people may see is called by a word that a page has anyway.
 SECRET = "canary"
@@ -47,16 +52,16 @@ OUTPUT = b"canary-output\n"
 ACTORS = ("anonymous", "former", "roleless", "elsewhere", "inside", "viewer", "operator", "admin")
 # Kept per browser rather than per thing.
 _PASSED_OVER = {"sessions.Session", "axes.AccessLog", "axes.AccessAttempt", "axes.AccessFailureLog"}
-_sites: dict[bool, Any] = {}
 
 
 @dataclass(frozen=True)
 class World:
-    """The things there are: ids by the name that URLs use for them."""
+    """The things there are: ids by the name that URLs use for them; session keys by the actors who were signed in."""
 
     ids: dict[str, Any]
     run: Run
     administrator: User
+    signed_in: dict[str, str] = field(default_factory=dict)
 
 
 def build() -> World:
@@ -82,7 +87,12 @@ def build() -> World:
     destination = factories.webhook(f"{SECRET}-destination", f"https://{SECRET}.example/hook")
     (notice,) = notifications.tell([destination], notifications.Told("subject", "text", {}), run_id=run.pk)
     schedule = schedules.add(administrator, _plan(instance))
+    session = factories.session(instance, administrator, kind="terminal", name=f"{SECRET}-session")
+    recording = factories.recording(instance, administrator, OUTPUT)
     ids = {
+        "session_id": session.pk,
+        "recording_id": recording.pk,
+        "shell_id": factories.session(instance, administrator, name=f"{SECRET}-session").pk,
         "destination_id": destination.pk,
         "notice_id": notice.pk,
         "schedule_id": schedule.pk,
@@ -132,16 +142,19 @@ def make(actor: str, world: World) -> User | None:
     return factories.UserFactory(role=Role.ADMINISTRATOR if actor in {"former", "admin"} else Role(actor))
 
 
-def browser(enforce_csrf_checks: bool = False) -> Client:
-    """Return a new browser. The site behind it is the same for all: starting it reads the whole static folder."""
-    client = Client(enforce_csrf_checks=enforce_csrf_checks)
-    client.handler = _sites.setdefault(enforce_csrf_checks, client.handler)
-    return client
+def sign_all_in(world: World) -> None:
+    """Make every actor at once, for many tests that undo what is done after this."""
+    for actor in ACTORS:
+        if cookie := client_of(actor, world).cookies.get(settings.SESSION_COOKIE_NAME):
+            world.signed_in[actor] = cookie.value
 
 
 def client_of(actor: str, world: World, *, enforce_csrf_checks: bool = False) -> Client:
     """Return the browser of an actor, signed in; that of the former member was signed in before."""
     client = browser(enforce_csrf_checks)
+    if actor in world.signed_in:
+        client.cookies[settings.SESSION_COOKIE_NAME] = world.signed_in[actor]
+        return client
     user = make(actor, world)
     if user is not None:
         client.force_login(user)
@@ -150,6 +163,7 @@ def client_of(actor: str, world: World, *, enforce_csrf_checks: bool = False) ->
     return client
 
 
+@functools.cache
 def urls() -> dict[str, list[str]]:
     """Return every URL of the site: the names of its arguments by its name. Fails for one without a name."""
     found: dict[str, list[str]] = {}
@@ -176,7 +190,7 @@ def path_of(name: str, world: World) -> str:
 
 def press(kind: type[AuthoriseForm] | type[TakeAwayForm], ids: dict[str, Any]) -> dict[str, Any]:
     """Return what the page sends once it has shown what would be done to an administrator."""
-    choices = {"credential": ids["credential_id"], "limits": "", "next_credential": ""}
+    choices = {"credential": ids["credential_id"], "limits": "restrict,pty", "next_credential": ""}
     instances = list(Instance.objects.filter(pk=ids["instance_id"]))
     form = kind(choices, user=User.objects.get(username=f"{SECRET}-administrator"), instances=instances)
     selection = form.selection
@@ -206,6 +220,9 @@ _FORMS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "restore-saved-command": lambda ids: {"version": 1},
     "import-saved-commands": lambda ids: _zip_form(),
     "save-filter": lambda ids: {"name": "mine", "query": "state=failed"},
+    "open-sessions": lambda ids: {"ids": str(ids["instance_id"]), "do": "press", "request_key": "matrix"},
+    "close-sessions": lambda ids: {"session": [ids["session_id"], ids["shell_id"]]},
+    "send-to-sessions": lambda ids: {"session": [ids["shell_id"]]},
     "send-targets": lambda ids: {"ids": str(ids["instance_id"])},
     "sign-in": lambda ids: {"username": "nobody", "password": "wrong"},
     "account": lambda ids: {"old": "wrong", "password": "a long enough password", "again": "a long enough password"},
@@ -266,7 +283,11 @@ _FORMS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     },
     "fetch-file": lambda ids: {"ids": ids["instance_id"], "path": "/tmp/x", "do": "press"},
     "add-destination": lambda ids: {"name": "new", "kind": "webhook", "url": "https://new.example/"},
-    "destination": lambda ids: {"name": "renamed", "url": "https://new.example/"},
+    "destination": lambda ids: {
+        "name": "renamed",
+        "url": "https://new.example/",
+        "base": notifications.edit_token(Destination.objects.get(pk=ids["destination_id"])),
+    },
     "make-key-pair": lambda ids: {"name": "new", "user_name": "deploy"},
 }
 _NEW_KEY = HostKey("ssh-ed25519", factories.host_key_data(3_000_000)).line
@@ -310,8 +331,35 @@ def prepare(name: str, world: World) -> None:
         Instance.objects.filter(pk=world.ids["instance_id"]).update(is_disabled=True)
 
 
-def everything() -> dict[str, Any]:
-    """Return every row of every table, so that "nothing was changed" can be seen."""
+@dataclass
+class Changes:
+    """What became of the database: whether any row is another, and what was recorded, oldest first."""
+
+    is_any: bool = False
+    audited: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def undone() -> Iterator[Changes]:
+    """Undo what the block does to the database, and say afterwards what that was."""
+    changes, written = Changes(), []
+
+    def note(execute: Any, sql: str, *how: Any) -> Any:
+        if not sql.startswith(("SELECT ", "SAVEPOINT ", "RELEASE ", "ROLLBACK ")):
+            written.append(sql)
+        return execute(sql, *how)
+
+    with transaction.atomic():
+        with connection.execute_wrapper(note):
+            yield changes
+        # Most requests write nothing; only of those that do every row is compared.
+        after, recorded = (_everything(), _audited()) if written else ({}, [])
+        transaction.set_rollback(True)
+    if written:
+        changes.is_any, changes.audited = after != _everything(), recorded[len(_audited()) :]
+
+
+def _everything() -> dict[str, Any]:
     found = {}
     with connection.cursor() as cursor:
         for model in apps.get_models():
@@ -321,6 +369,5 @@ def everything() -> dict[str, Any]:
     return found
 
 
-def audited() -> list[str]:
-    """Return what was recorded, oldest first."""
+def _audited() -> list[str]:
     return list(AuditEntry.objects.order_by("pk").values_list("action", flat=True))

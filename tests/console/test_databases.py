@@ -11,6 +11,17 @@ def test_without_an_address_it_is_the_file_in_the_data_folder(tmp_path):
     assert databases.networks_of("") == ()
 
 
+@pytest.mark.parametrize("names", [(), ("muster.sqlite3", "muster.sqlite3-wal")], ids=["new", "there"])
+def test_the_file_is_its_owners_alone_in_a_folder_that_is_open(tmp_path, names):
+    tmp_path.chmod(0o755)
+    for name in names:
+        (tmp_path / name).write_bytes(b"as it was")
+        (tmp_path / name).chmod(0o644)
+    databases.close_to_others(tmp_path)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+    assert all((tmp_path / name).read_bytes() == b"as it was" for name in names)
+
+
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
@@ -29,6 +40,7 @@ def test_an_address_is_taken_apart(url, expected):
 def test_what_the_library_knows_is_passed_on():
     options = databases.of("postgres://db/muster?sslmode=verify-full&connect_timeout=3", Path())["OPTIONS"]
     assert (options["sslmode"], options["connect_timeout"]) == ("verify-full", "3")
+    assert "jit=off" in options["options"]
 
 
 @pytest.mark.parametrize("url", ["mysql://ann:word@db/muster", "postgres://ann:word@db:x/muster", "postgres://db", "x"])

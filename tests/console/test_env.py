@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -21,6 +22,9 @@ from tests.support.console import ROOT
         ("MUSTER_PORT", "8080", "origins", tuple(f"http://{name}:8080" for name in env.LOOPBACK_NAMES)),
         ("MUSTER_URL", "https://console.example.com/", "hosts", ("console.example.com",)),
         ("MUSTER_URL", "https://[::1]:8443", "origins", ("https://[::1]:8443",)),
+        # As browsers write it.
+        ("MUSTER_URL", "HTTPS://Console.example.com:443", "origins", ("https://console.example.com",)),
+        ("MUSTER_URL", "HTTPS://Console.example.com:443", "secure", True),
     ],
 )
 def test_a_setting_is_read(name, value, field, expected, monkeypatch):
@@ -42,6 +46,15 @@ def test_a_setting_is_read(name, value, field, expected, monkeypatch):
         ("MUSTER_PORT", "65536"),
         ("MUSTER_ALLOW_LOCALHOST", "maybe"),
         ("MUSTER_URL", "console.example.com"),
+        ("MUSTER_URL", "https://console.example.com/muster"),
+        ("MUSTER_URL", "https://a:b@console.example.com"),
+        ("MUSTER_URL", "https://console.example.com?x"),
+        ("MUSTER_URL", "https://console.example.com:port"),
+        ("MUSTER_URL", "https://console.example.com:65536"),
+        ("MUSTER_URL", "https://console.example.com:0"),
+        ("MUSTER_URL", "https://console.example.com:"),
+        ("MUSTER_URL", "https://[::1"),
+        ("MUSTER_URL", "https://*"),
         ("MUSTER_DENIED_NETWORKS", "10.0.0.1/8/8"),
         ("DATABASE_URL", "mysql://muster:secret-word@db/muster"),
         ("DATABASE_URL", "postgres://muster:secret-word@db:port/muster"),
@@ -59,3 +72,17 @@ def test_the_start_says_it_in_one_sentence(monkeypatch):
     done = subprocess.run([sys.executable, "manage.py", "serve"], cwd=ROOT, text=True, capture_output=True, check=False)
     assert done.returncode == 1
     assert done.stderr == "Muster's settings cannot be used. MUSTER_WORKERS must be a whole number of 1 or more.\n"
+
+
+def test_a_command_without_a_console_says_so_in_one_sentence(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "manage.py", "session", "list"],
+        cwd=ROOT,
+        env={**os.environ, "MUSTER_DATA": str(tmp_path)},
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "manage.py serve makes it" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -8,14 +8,15 @@ import sys
 import time
 import urllib.parse
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.support.console import ROOT, Console, running_console
+from tests.support.console import ROOT, Console, prepared_console, running_console
 from tests.support.sshd import Sshd, ordinary_user, running_sshd, set_password
-from tests.support.until import until
-from tests.support.visitor import Records, Visitor
+from tests.support.until import WITHIN_S, until
+from tests.support.visitor import Records, Visitor, contents_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.sshd]
 CANARY = "canary 77b2 + entered/once"
@@ -74,31 +75,37 @@ def ids(console: Console, sshd: Sshd, net: int) -> list[int]:
 def seeded(console: Console, sshd: Sshd, net: int) -> list[int]:
     """Three instances without a credential, whose host key is trusted."""
     script = SEED.format(port=sshd.port, host_key=sshd.host_key.line, net=net)
-    return [int(word) for word in console.manage("shell", "-v", "0", "-c", script).split()]
+    return [int(word) for word in console.shell(script).split()]
 
 
 def ended(records: Records, run: int) -> list[tuple[str, str]]:
-    until(lambda: records.run(run)["finished_at"] is not None, 30)
+    until(lambda: records.run(run)["finished_at"] is not None)
     return [(row["status"], row["reason"]) for row in records.invocations(run)]
 
 
 def found_in(console: Console) -> list[str]:
     """Where the password is to be seen, in any form: the console's files, and what is known of its processes."""
-    files = [path for path in console.folder.rglob("*") if path.is_file()]
+    places = contents_in(console.folder)
     for pid in [console.process.pid, *console.children()]:
-        files += [Path(f"/proc/{pid}/cmdline"), Path(f"/proc/{pid}/environ")]
+        for file in (Path(f"/proc/{pid}/cmdline"), Path(f"/proc/{pid}/environ")):
+            with suppress(OSError):
+                places[str(file)] = file.read_bytes()
     needles = [form.encode() for form in FORMS]
-    return [str(path) for path in files if any(needle in path.read_bytes() for needle in needles)]
+    return [path for path, content in places.items() if any(needle in content for needle in needles)]
 
 
 def test_it_signs_in_for_this_run_alone_and_is_found_nowhere(console, sshd, someone, ids):
     visitor, records = Visitor(console), Records(console.folder)
     before = sshd.accepted
-    run = visitor.send("sleep 1; id -un", ids, prompt_user=someone, prompt_password=CANARY, max_concurrency=2)
-    until(lambda: "running" in records.statuses(run), 20)
+    gate = console.folder / "gate"
+    console.folder.chmod(0o711)
+    command = f"until [ -e {gate} ]; do sleep 0.1; done; id -un"
+    run = visitor.send(command, ids, prompt_user=someone, prompt_password=CANARY, max_concurrency=2)
+    until(lambda: "running" in records.statuses(run))
     # The first claim has taken the box away; what is left in the files was sealed to a key in memory.
     assert records.rows("SELECT * FROM console_promptedpassword") == []
     assert found_in(console) == []
+    gate.touch()
     assert ended(records, run) == [("succeeded", "")] * 3
     assert {records.output(row["id"]) for row in records.invocations(run)} == {f"{someone}\n".encode()}
     assert sshd.accepted == before + 3
@@ -111,7 +118,8 @@ def test_it_signs_in_for_this_run_alone_and_is_found_nowhere(console, sshd, some
 
 def test_a_wrong_one_is_told_and_suspends_nothing(console, sshd, someone, ids):
     visitor, records = Visitor(console), Records(console.folder)
-    for _ in range(3):
+    # As often as suspends a stored one.
+    for _ in range(2):
         run = visitor.send("true", ids[:1], prompt_user=someone, prompt_password="wrong")
         assert ended(records, run) == [("unreachable", "auth_failed")]
     run = visitor.send("true", ids[:1], prompt_user=someone, prompt_password=CANARY)
@@ -121,7 +129,7 @@ def test_a_wrong_one_is_told_and_suspends_nothing(console, sshd, someone, ids):
 def test_a_worker_that_dies_takes_it_along(console, sshd, someone, ids):
     visitor, records = Visitor(console), Records(console.folder)
     run = visitor.send("sleep 60", ids, prompt_user=someone, prompt_password=CANARY, max_concurrency=1)
-    until(lambda: "running" in records.statuses(run), 20)
+    until(lambda: "running" in records.statuses(run))
     owner = records.rows("SELECT process_id FROM console_workerlease")[0]["process_id"]
     os.kill(owner, 9)
     first, second, third = ended(records, run)
@@ -143,10 +151,9 @@ def test_a_shell_asks_on_the_terminal(console, sshd, someone, ids, net):
     asked_in_a_shell(console, someone, net)
 
 
-def test_a_shell_that_becomes_the_worker_asks_too(sshd, someone, net):
-    with running_console() as console:
+def test_a_shell_that_becomes_the_worker_asks_too(sshd, someone, net, tmp_path):
+    with prepared_console(tmp_path) as console:
         seeded(console, sshd, net)
-        console.stop()
         asked_in_a_shell(console, someone, net)
 
 
@@ -164,7 +171,7 @@ def on_a_terminal(console: Console, arguments: list[str], answers: list[tuple[st
     if pid == 0:
         os.chdir(ROOT)
         os.execve(sys.executable, [sys.executable, "manage.py", *arguments], console.environment)
-    told, ends_at = "", time.monotonic() + 60
+    told, ends_at = "", time.monotonic() + WITHIN_S
     for question, answer in [*answers, ("\0", "")]:
         asked_from = len(told)
         while question not in told[asked_from:] and time.monotonic() < ends_at:

@@ -4,19 +4,26 @@ import http.client
 import socket
 import subprocess
 import sys
-import time
 from contextlib import closing
 
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from tests.support.console import ROOT
 from tests.support.sshd import free_port
+from tests.support.until import WITHIN_S, until
 
 SERVE = """
 import sys
 from console import server
 
 async def application(scope, receive, send):
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close", "code": int(scope["path"].strip("/"))})
+        return
     await receive()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"100")]})
     await send({"type": "http.response.body", "body": b"0123456789", "more_body": True})
@@ -26,13 +33,14 @@ server.Server(application, endpoints=[f"tcp:port={sys.argv[1]}:interface=127.0.0
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def port():
     port = free_port()
     process = subprocess.Popen([sys.executable, "-c", SERVE, str(port)], cwd=ROOT, stderr=subprocess.DEVNULL)
+    until(lambda: answers(port))
     yield port
     process.terminate()
-    process.wait(20)
+    process.wait()
 
 
 def answers(port):
@@ -41,7 +49,7 @@ def answers(port):
 
 
 def get(port):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WITHIN_S)
     with closing(connection):
         connection.request("GET", "/")
         with connection.getresponse() as response:
@@ -50,11 +58,16 @@ def get(port):
 
 @pytest.mark.slow
 def test_an_answer_that_fails_in_the_middle_is_broken_off_every_time(port):
-    ends_at = time.monotonic() + 20
-    while not answers(port):
-        assert time.monotonic() < ends_at
-        time.sleep(0.05)
     for _ in range(2):
         with pytest.raises(http.client.IncompleteRead) as broken:
             get(port)
         assert broken.value.partial == b"0123456789"
+
+
+@pytest.mark.slow
+def test_a_page_is_told_every_code_that_sends_it_back_or_away(port):
+    for code in (1000, 1011, 1012, 1013, 4404):
+        with connect(f"ws://127.0.0.1:{port}/{code}") as socket:
+            with pytest.raises(ConnectionClosed) as closed:
+                socket.recv(timeout=WITHIN_S)
+            assert closed.value.rcvd.code == code

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.console import Console
+from tests.support.console import Console, running_console
 from tests.support.fleet import register
-from tests.support.processes import Part, kill_workers, prepared_console, start_web
+from tests.support.processes import Part, console_in_parts, kill_workers, start_web
 from tests.support.sshd import Sshd, ordinary_user, running_sshd
 from tests.support.visitor import Records, Visitor
 
@@ -70,9 +70,16 @@ def remote_user() -> Iterator[str]:
         yield name
 
 
+@pytest.fixture(scope="module")
+def console() -> Iterator[Console]:
+    """A whole one under its supervisor; it ends with the file: one that has nothing to do is not free."""
+    with running_console() as running:
+        yield running
+
+
 @pytest.fixture(scope="session")
 def stage(sshd: Sshd, remote_user: str) -> Iterator[Stage]:
-    with tempfile.TemporaryDirectory(prefix="muster-stage-") as name, prepared_console(Path(name)) as console:
+    with tempfile.TemporaryDirectory(prefix="muster-stage-") as name, console_in_parts(Path(name)) as console:
         folder = Path(name)
         # The commands run as another user, whom pytest's own folders keep out.
         folder.chmod(0o755)

@@ -53,17 +53,17 @@ def test_values_arrive_to_the_byte_each_instance_gets_its_own_and_no_secret_is_a
     # ACCEPTANCE.md, A23.
     value = f"a'b\"; touch {canary} #$(touch {canary})`touch {canary}`"
     text = TEXT.format(mark="0b3f")
-    version = stage.console.manage("shell", "-v", "0", "-c", SEED.format(text=text, ids=ids)).strip()
+    version = stage.console.shell(SEED, text=text, ids=ids).strip()
     run = stage.visitor.send(text, ids, saved_version=version, param_x=value, param_gate=str(gate), param_token=SECRET)
     encoded = base64.b64encode(f"{SECRET}\n".encode())
     rows = stage.records.invocations(run)
-    until(lambda: all(stage.records.output(row["id"]).count(b"\n") >= 3 for row in stage.records.invocations(run)), 20)
+    until(lambda: all(stage.records.output(row["id"]).count(b"\n") >= 3 for row in stage.records.invocations(run)))
     for line in command_lines():
         assert not any(word in line for word in (SECRET.encode(), b"script-0b3f", value.encode()))
     pages = [f"/runs/{run}/", "/runs/", f"/send/?again={run}&which=all", f"/send/parameters/?saved_version={version}"]
     seen = [page_of(stage, page) for page in pages]
     gate.touch()
-    until(lambda: stage.records.run(run)["finished_at"], 20)
+    until(lambda: stage.records.run(run)["finished_at"])
     assert stage.records.statuses(run) == ["succeeded"] * 3
     for row, pk in zip(rows, ids, strict=True):
         first, second, third = stage.records.output(row["id"]).decode().splitlines()

@@ -35,18 +35,21 @@ def watched(records):
 def test_never_more_is_started_than_the_limits_allow_although_a_worker_dies(stage):
     # Of 14: the first 2, then batches of 4, at most 3 at a time; the eighth fails, and one error is allowed.
     limits = {"first": "2", "batch_size": "30%", "max_concurrency": "25%", "max_errors": "1"}
-    failing = "127.*.8) exit 1;;"
+    # Those of the second batch run until a worker has died over them.
+    gate = stage.folder / "rollout"
+    cases = f"127.*.8) exit 1;; 127.*.[3-6]) until [ -e {gate} ]; do sleep 0.1; done;;"
     with watched(stage.records):
         workers = [start_worker(stage.console), start_worker(stage.console)]
-        run, notes = stage.send(f"case $3 in {failing} esac; sleep 0.4", 14, **limits)
-        until(lambda: stage.records.run(run)["status"] == "waiting", 20)
+        run, notes = stage.send(f"case $3 in {cases} esac; sleep 0.4", 14, **limits)
+        until(lambda: stage.records.run(run)["status"] == "waiting")
         assert sum(stage.times_ran(run, notes)) == 2
         assert stage.visitor.post(f"/runs/{run}/answer/", do="continue", batch=1).status == 302
-        holder = until(lambda: holder_of(stage.records, run), 20)
+        holder = until(lambda: holder_of(stage.records, run))
         dead = next(worker for worker in workers if worker.process.pid == holder)
         dead.kill()
+        gate.touch()
         workers.append(start_worker(stage.console))
-        until(lambda: stage.records.run(run)["finished_at"], 30)
+        until(lambda: stage.records.run(run)["finished_at"])
         seen = stage.records.rows("SELECT * FROM seen WHERE run_id = ?", run)
     assert [worker.end() for worker in workers if worker is not dead] == [0, 0]
     assert max(row["active"] for row in seen) <= 3

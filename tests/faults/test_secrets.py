@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +14,9 @@ from tests.faults.conftest import Stage
 from tests.support.processes import start_worker
 from tests.support.sshd import ordinary_user
 from tests.support.sudoers import sudoers
-from tests.support.until import until
+from tests.support.until import WITHIN_S, until
 from tests.support.viewer import Viewer, say
-from tests.support.visitor import marker_of
+from tests.support.visitor import contents_in, marker_of
 
 SECRET = "k4n/ry+of the whole c0nsole"
 SCRIPT = """
@@ -54,14 +55,14 @@ def test_a_secret_is_nowhere_while_it_runs_and_afterwards(stage, worker, other, 
     gate = stage.folder / f"gate-{as_whom}"
     fields = {"run_as": other} if as_whom == "other" else {}
     run = sent(stage, SCRIPT, 2, secret_environment=f"TOKEN={SECRET}", arguments=str(gate), **fields)
-    until(lambda: has_printed(stage, run, b"ready\n"), 20)
+    until(lambda: has_printed(stage, run, b"ready\n"))
     assert [line for line in command_lines() if SECRET.encode() in line] == []
     if as_whom == "other":
         assert any(line.startswith(b"sudo\0") for line in command_lines())
     pages = [f"/runs/{run}/", f"/runs/{run}/?i=0", "/runs/", f"/send/?again={run}&which=all", "/"]
     seen = [page_of(stage, page) for page in pages]
     frames = asyncio.run(watched(stage, run, gate))
-    until(lambda: stage.records.run(run)["finished_at"], 20)
+    until(lambda: stage.records.run(run)["finished_at"])
     assert stage.records.statuses(run) == ["succeeded"] * 2
     seen += [page_of(stage, page) for page in [*pages, f"/runs/{run}/output/0/"]]
     seen += [stage.records.output(row["id"]) for row in stage.records.invocations(run)]
@@ -82,7 +83,7 @@ def page_of(stage: Stage, path: str) -> bytes:
 async def watched(stage: Stage, run: int, gate: Path) -> list[bytes]:
     """Follow one instance to its end, which the gate lets come, and return every frame of the socket."""
     frames = []
-    async with Viewer(stage.console, stage.visitor, run, 0, None).connected() as socket, asyncio.timeout(20):
+    async with Viewer(stage.console, stage.visitor, run, 0, None).connected() as socket, asyncio.timeout(WITHIN_S):
         await say(socket, type="watch", run=run)
         await say(socket, type="open", run=run, i=0, **{"from": 0})
         await asyncio.to_thread(gate.touch)
@@ -95,9 +96,9 @@ async def watched(stage: Stage, run: int, gate: Path) -> list[bytes]:
 
 def everything_kept(stage: Stage) -> list[bytes]:
     """Every file of the console: the database with its log, key ring, logs of its processes and of sshd."""
-    files = [path for path in (stage.folder / "data").rglob("*") if path.is_file()]
-    assert any(path.name.endswith("-wal") for path in files)
-    return [path.read_bytes() for path in [*files, *stage.folder.glob("*.log"), stage.sshd.log_path]]
+    files = contents_in(stage.folder / "data")
+    assert any(path.endswith("-wal") for path in files)
+    return [*files.values(), *(path.read_bytes() for path in [*stage.folder.glob("*.log"), stage.sshd.log_path])]
 
 
 def command_lines() -> Iterator[bytes]:
@@ -109,37 +110,49 @@ def command_lines() -> Iterator[bytes]:
                 continue
 
 
-@pytest.mark.parametrize("how", ["ends", "fails", "stopped", "deaf"])
-def test_no_script_is_left_on_an_instance(stage, worker, other, how, tmp_path):
-    """Whatever is newer than the start and named after one of its attempts, anywhere on the machine."""
-    mark = tmp_path / "mark"
-    mark.touch()
-    script = {
-        "ends": "print('ready')",
-        "fails": "print('ready', flush=True); raise SystemExit(3)",
-        "stopped": "import time; print('ready', flush=True); time.sleep(300)",
-        "deaf": "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True)\n"
+# How each comes to its end, and by which script.
+ENDINGS = {
+    "ends": ("succeeded", "print('ready')"),
+    "fails": ("failed", "print('ready', flush=True); raise SystemExit(3)"),
+    "stopped": ("stopped", "import time; print('ready', flush=True); time.sleep(300)"),
+    "deaf": (
+        "stopped",
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True)\n"
         "while True: time.sleep(1)",
-    }[how]
-    runs = [sent(stage, f"#!/usr/bin/env python3\n{script}\n", 2, run_as=run_as) for run_as in ("", other)]
-    for run in runs:
-        until(lambda run=run: has_printed(stage, run, b"ready\n"), 20)
+    ),
+}
+
+
+def test_no_script_is_left_on_an_instance(stage, worker, other):
+    """Whatever is named after one of its attempts, anywhere on the machine."""
+    runs = {
+        (how, run_as): sent(stage, f"#!/usr/bin/env python3\n{script}\n", 2, run_as=run_as)
+        for how, (_, script) in ENDINGS.items()
+        for run_as in ("", other)
+    }
+    names = set()
+    for (how, _), run in runs.items():
+        until(lambda run=run: has_printed(stage, run, b"ready\n"))
+        folders = {f"muster.{marker_of(row)}" for row in stage.records.invocations(run)}
+        names |= folders
         if how in ("stopped", "deaf"):
-            assert all(Path(f"/tmp/muster.{marker_of(row)}/script").exists() for row in stage.records.invocations(run))
+            assert all(Path("/tmp", folder, "script").exists() for folder in folders)
             stage.visitor.stop(run)
-    for run in runs:
-        until(lambda run=run: stage.records.run(run)["finished_at"], 30)
-        wanted = {"ends": "succeeded", "fails": "failed"}.get(how, "stopped")
-        assert stage.records.statuses(run) == [wanted] * 2
-    assert found_after(mark, [marker_of(row) for run in runs for row in stage.records.invocations(run)]) == []
+    for (how, _), run in runs.items():
+        until(lambda run=run: stage.records.run(run)["finished_at"])
+        assert stage.records.statuses(run) == [ENDINGS[how][0]] * 2
+    assert len(names) == 16
+    # The search finds what is there.
+    planted = stage.folder / f"a {sorted(names)[0]} of them"
+    planted.touch()
+    assert found(names) == [str(planted)]
+    planted.unlink()
 
 
-def found_after(mark: Path, names: list[str]) -> list[str]:
-    either = [word for name in names for word in ("-o", "-path", f"*{name}*")][1:]
-    done = subprocess.run(
-        ["find", "/", "-xdev", "-path", "/proc", "-prune", "-o", "-newer", str(mark), "(", *either, ")", "-print"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.split()
+def found(names: set[str]) -> list[str]:
+    markers = [word for name in names for word in ("-e", name.partition(".")[2])]
+    everything = ["find", "/", "-xdev", "-path", "/proc", "-prune", "-o", "-print"]
+    # Files that are gone before it comes to them are no news.
+    with subprocess.Popen(everything, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as listing:
+        done = subprocess.run(["grep", "-aF", *markers], stdin=listing.stdout, capture_output=True, check=False)
+    return os.fsdecode(done.stdout).splitlines()

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import {test} from "node:test";
 
-import {duration} from "../../static/js/durations.js";
+import {clock, duration} from "../../static/js/durations.js";
 
 // The same as in tests/console/templatetags/test_muster.py: a frame of the server must not change how a time looks.
 for (const [seconds, text] of [
@@ -10,3 +10,7 @@ for (const [seconds, text] of [
 ]) {
   test(`${seconds} seconds are ${text}`, () => assert.equal(duration(seconds), text));
 }
+
+test("times in a recording look as on a clock", () => {
+  assert.deepEqual([0, 7.9, 60, 3599, 3723.5, 90_000].map(clock), ["0:00", "0:07", "1:00", "59:59", "1:02:03", "25:00:00"]);
+});

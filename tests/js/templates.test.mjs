@@ -32,6 +32,13 @@ test("no script makes HTML or code out of text", () => {
   assert.deepEqual(scripts.filter((name) => makes.test(read(name))), []);
 });
 
+test("what draws itself anew is a poll that waits for what is being pressed", () => {
+  const parts = templates.flatMap(([name, text]) => [...text.matchAll(/<[^>]*hx-select="[^>]*>/g)].map(([tag]) => [name, tag]));
+  const again = parts.filter(([, tag]) => tag.includes('hx-target="this"'));
+  assert.ok(again.length > 5);
+  assert.deepEqual(again.filter(([, tag]) => !/hx-trigger="every \d+s"/.test(tag)), []);
+});
+
 test("every icon is in the sprite", () => {
   const sprite = readFileSync(new URL("static/vendor/icons.svg", root), "utf8");
   const python = readFileSync(new URL("console/templatetags/muster.py", root), "utf8");
@@ -39,4 +46,11 @@ test("every icon is in the sprite", () => {
   const inLooks = [...python.matchAll(/Look\("[^"]+", "([\w-]+)"\)/g)];
   const missing = [...inTemplates, ...inLooks].map(([, name]) => name).filter((name) => !sprite.includes(`id="${name}"`));
   assert.deepEqual([...new Set(missing)], []);
+});
+
+test("xterm.js is loaded where there is a terminal, and nowhere else", () => {
+  const loading = templates.filter(([, text]) => /vendor\/xterm|js\/terminal|js\/player/.test(text)).map(([name]) => name);
+  assert.deepEqual(loading.sort(), ["recordings/_player.html", "sessions/terminal.html"]);
+  const main = readFileSync(new URL("static/js/main.js", root), "utf8");
+  assert.ok(!/terminal|player|xterm/.test(main));
 });

@@ -9,7 +9,7 @@ const read = (path) => readFileSync(new URL(path, root), "utf8");
 
 test("every file has its checksum", () => {
   const sums = read("static/vendor/SHA256SUMS").trim().split("\n");
-  assert.equal(sums.length, 3);
+  assert.equal(sums.length, 5);
   for (const [sum, name] of sums.map((line) => line.split(/\s+/))) {
     assert.equal(createHash("sha256").update(read(`static/vendor/${name}`)).digest("hex"), sum, name);
   }
@@ -20,6 +20,12 @@ test("htmx is the pinned version, with its socket extension in the same file", (
   const htmx = read("static/vendor/htmx-ws.js");
   assert.ok(htmx.includes(`"${devDependencies["htmx.org"]}"`));
   assert.ok(htmx.includes("htmx:ws:before:message:incoming"));
+});
+
+test("xterm.js writes no style attribute, and has no way to the clipboard or to links", () => {
+  const xterm = read("static/vendor/xterm.js");
+  assert.ok(!xterm.includes('setAttribute("style"'));
+  assert.ok(!/\bClipboardAddon\b|\bWebLinksAddon\b|navigator\.clipboard/.test(xterm));
 });
 
 test("versions are exact and the lock file names no registry", () => {

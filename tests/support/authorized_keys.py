@@ -4,12 +4,11 @@ import os
 import pwd
 import shutil
 import stat
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.sshd import ordinary_user
+from tests.support.sshd import ordinary_user, set_password
 
 PASSWORD = "todays password"
 # Passwords, keys from the home folder, and no patience with loose modes.
@@ -20,7 +19,7 @@ STRICT = {"PasswordAuthentication": "yes", "AuthorizedKeysFile": ".ssh/authorize
 def account_with_password(name: str) -> Iterator[str]:
     """Make a user who signs in with ``PASSWORD``, for the block; needs root."""
     with ordinary_user(name) as made:
-        subprocess.run(["chpasswd"], input=f"{made}:{PASSWORD}", text=True, check=True)
+        set_password(made, PASSWORD)
         yield made
 
 

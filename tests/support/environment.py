@@ -1,4 +1,7 @@
-"""Loaded before Django's settings: gives the tests a data folder, and the database that ``TEST_DATABASE`` asks for."""
+"""Loaded before Django's settings: gives the tests a data folder, and the database that ``TEST_DATABASE`` asks for.
+
+``SHARED_FOLDER`` names a folder for all processes of a test run: the first of them makes it, and is the last to end.
+"""
 
 import atexit
 import os
@@ -10,8 +13,12 @@ import pytest
 
 from tests.support.postgres import Cluster
 
+SHARED_FOLDER = "MUSTER_TESTS_FOLDER"
 _folder = tempfile.mkdtemp(prefix="muster-test-")
 atexit.register(shutil.rmtree, _folder, ignore_errors=True)
+if SHARED_FOLDER not in os.environ:
+    os.environ[SHARED_FOLDER] = str(Path(_folder, "shared"))
+    Path(_folder, "shared").mkdir()
 os.environ["MUSTER_DATA"] = _folder
 for _name in ("MUSTER_URL", "DATABASE_URL"):
     os.environ.pop(_name, None)
@@ -20,11 +27,6 @@ if os.environ.get("TEST_DATABASE") == "postgres":
     atexit.register(_cluster.remove)
     _cluster.start()
     os.environ["DATABASE_URL"] = _cluster.url
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Leave the test database to whoever removes its server: threads of tests keep connections to it."""
-    config.option.reuse_db = config.option.reuse_db or "DATABASE_URL" in os.environ
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -12,9 +12,14 @@ from django.utils import timezone
 
 from console.members.models import User
 from console.notifications.models import Destination, Kind
+from console.recordings import services as recordings
+from console.recordings.asciicast import Tape
+from console.recordings.models import Recording
 from console.saved_commands.models import SavedCommand, SavedCommandVersion
+from console.sessions.models import Session
 from instances.access.models import Grant, Group, Role
 from instances.credentials.models import Credential, CredentialKind, GroupCredential
+from instances.engine.transport import Size
 from instances.engine.types import HostKey as PublicKey
 from instances.host_keys.models import HostAuthority, HostKey, HostKeyState, RevokedKey
 from instances.inventory.models import Instance, Tag
@@ -80,7 +85,8 @@ class InstanceFactory(factory.django.DjangoModelFactory[Instance]):
         skip_postgeneration_save = True
 
     name = factory.Sequence(lambda n: f"instance-{n}")
-    address = factory.Sequence(lambda n: f"10.{n // 65536 % 256}.{n // 256 % 256}.{n % 256}")
+    # Apart from those that tests name.
+    address = factory.Sequence(lambda n: f"10.200.{n // 256 % 256}.{n % 256}")
 
     @factory.post_generation
     def tags(self, create: bool, extracted: dict[str, str] | None, **_: Any) -> None:
@@ -172,3 +178,61 @@ def add_version(saved: SavedCommand, *, text: str, command_type: str = "shell", 
     saved.latest = SavedCommandVersion.objects.create(saved=saved, number=number, **texts, **fields)
     saved.save()
     return saved.latest
+
+
+def session(instance: Instance, owner: User, **fields: Any) -> Session:
+    """Return an open session that no worker holds."""
+    wanted = {
+        "kind": "shell",
+        "name": instance.name,
+        "state": "ready",
+        "opened_at": timezone.now(),
+        "idle_limit_s": 7200,
+        "age_limit_s": 86400,
+        "grace_s": 14400,
+        "request_key": f"session-{next(_numbers)}",
+    }
+    return Session.objects.create(
+        instance=instance,
+        instance_name=instance.name,
+        address=instance.address,
+        owner=owner,
+        owner_name=owner.get_username(),
+        **(wanted | fields),
+    )
+
+
+def recording(
+    instance: Instance, owner: User, *outputs: bytes | Size, is_live: bool = False, **fields: Any
+) -> Recording:
+    """Return the recording of a terminal that showed these, one a second."""
+    seconds = itertools.count()
+    one = session(instance, owner, kind="terminal", closed_at=None if is_live else timezone.now())
+    tape = Tape(Size(80, 24), title=instance.name, started_at=timezone.now(), clock=lambda: next(seconds))
+    made = recordings.begin(
+        session_id=one.pk,
+        instance_id=instance.pk,
+        instance_name=instance.name,
+        owner_id=owner.pk,
+        owner_name=owner.get_username(),
+        started_at=tape.started_at,
+        columns=80,
+        rows=24,
+    )
+    for output in outputs:
+        tape.resize(output) if isinstance(output, Size) else tape.write(output)
+    add_to(made, tape)
+    if not is_live:
+        recordings.end(made.pk, duration_ms=tape.now_ms)
+    Recording.objects.filter(pk=made.pk).update(**fields)
+    made.refresh_from_db()
+    return made
+
+
+def add_to(recording: Recording, tape: Tape) -> None:
+    """Write what waits on a tape."""
+    while (lines := tape.take(100_000)) is not None:
+        recording.refresh_from_db()
+        recordings.append(
+            [recordings.Addition(recording.pk, recording.size, lines.data, lines.events, lines.until_ms, lines.lost)]
+        )

@@ -9,7 +9,7 @@ def register(console: Console, sshd: Sshd, user: str, count: int, *, net: str = 
     script = _SEED.format(
         key=sshd.user_key.decode(), user=user, port=sshd.port, host_key=sshd.host_key.line, count=count, net=net
     )
-    return [int(word) for word in console.manage("shell", "-v", "0", "-c", script).split()]
+    return [int(word) for word in console.shell(script).split()]
 
 
 _SEED = """

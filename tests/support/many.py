@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import uuid
 from datetime import timedelta
 
 from django.db import transaction
@@ -16,12 +17,11 @@ from tests.support.console import Console
 
 BATCH = 500
 ENDS = [("succeeded", 0)] * 17 + [("failed", 3)] * 2 + [("unreachable", None)]
-_keys = itertools.count()
 
 
 def in_console(console: Console, call: str) -> str:
     """Call one of these functions in a console's database; return what it came to, as text."""
-    return console.manage("shell", "-v", "0", "-c", f"from tests.support import many; print(many.{call})").strip()
+    return console.shell(f"from tests.support import many; print(many.{call})").strip()
 
 
 def add_instances(count: int, *, local_every: int = 0, windows_every: int = 0) -> int:
@@ -55,10 +55,11 @@ def _tags(instance: Instance, number: int) -> list[Tag]:
     return [Tag(instance=instance, key=key, value=value) for key, value in tags.items()]
 
 
-def add_ended_run(count: int) -> int:
+def add_ended_run(count: int, *, lines: int = 1) -> int:
     """Add a run that has ended on the first ``count`` instances; return its id.
 
-    Of every twenty, seventeen succeeded, two failed with 3, and the last was unreachable.
+    Of every twenty, seventeen succeeded, two failed with 3, and the last was unreachable. ``lines``: of 100 bytes each,
+    with a time and the instance's name, no two outputs the same; one is a greeting.
     """
     began = timezone.now() - timedelta(minutes=5)
     with transaction.atomic():
@@ -67,22 +68,22 @@ def add_ended_run(count: int) -> int:
             actor_name="admin",
             command="echo hello",
             command_sha256=hashlib.sha256(b"echo hello").hexdigest(),
-            request_key=f"many-{next(_keys)}",
+            request_key=f"many-{uuid.uuid4()}",
             target_count=count,
             revision=1,
         )
         instances = Instance.objects.order_by("name")[:count]
-        rows = [_ended(run, ordinal, instance, began) for ordinal, instance in enumerate(instances)]
+        rows = [_ended(run, ordinal, instance, began, lines) for ordinal, instance in enumerate(instances)]
         Invocation.objects.bulk_create(rows, batch_size=BATCH)
-        Output.objects.bulk_create((_output(row, began) for row in rows if row.size), batch_size=BATCH)
+        Output.objects.bulk_create((_output(row, began, lines) for row in rows if row.size), batch_size=BATCH)
         queue.refresh_counts(run)
     return run.pk
 
 
-def _ended(run, ordinal, instance, began) -> Invocation:
+def _ended(run, ordinal, instance, began, lines) -> Invocation:
     status, exit_status = ENDS[ordinal % len(ENDS)]
     ran = exit_status is not None
-    output = _text(instance.name) if ran else b""
+    output = _text(instance.name, lines) if ran else b""
     return Invocation(
         run=run,
         ordinal=ordinal,
@@ -97,23 +98,19 @@ def _ended(run, ordinal, instance, began) -> Invocation:
         size=len(output),
         stdout_bytes=len(output),
         sha256=hashlib.sha256(output).hexdigest(),
-        last_line=output.decode().strip(),
+        last_line=output.decode().strip().rpartition("\n")[2],
         revision=1,
     )
 
 
-def _output(row: Invocation, at) -> Output:
-    return Output(
-        invocation=row, offset=0, kind=OutputKind.STDOUT, stream_offset=0, data=_text(row.instance_name), at=at
-    )
+def _output(row: Invocation, at, lines: int) -> Output:
+    data = _text(row.instance_name, lines)
+    return Output(invocation=row, offset=0, kind=OutputKind.STDOUT, stream_offset=0, data=data, at=at)
 
 
-def _text(name: str) -> bytes:
-    return f"hello from {name}\n".encode()
-
-
-def remove_instances() -> None:
-    """Remove what ``add_instances`` added, where no rollback does."""
-    Tag.objects.all().delete()
-    Instance.objects.all().delete()
-    Group.objects.filter(name="west").delete()
+def _text(name: str, lines: int) -> bytes:
+    if lines == 1:
+        return f"hello from {name}\n".encode()
+    number = int(name.rpartition("-")[2])
+    line = f"Nov 21 17:09:{number % 60:02} {name} program[77]: something of it is {number:08} and fine"
+    return f"{line:<99}\n".encode() * lines

@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.console import ROOT, Console, start_console
-from tests.support.sshd import marked_by
+from tests.support.console import END_S, ROOT, Console, prepared_console
 from tests.support.until import until
 
 
@@ -17,6 +16,7 @@ class Part:
     """One process: ``manage.py web``, ``manage.py worker``, or a script of the tests' own."""
 
     def __init__(self, console: Console, *arguments: str, pass_fds: Sequence[int] = (), **environment: str) -> None:
+        self.is_worker = any("worker" in word for word in arguments)
         self.log = console.folder / "parts.log"
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
@@ -28,6 +28,7 @@ class Part:
                 stderr=output,
                 pass_fds=tuple(pass_fds),
             )
+        _parts.append(self)
 
     @property
     def is_alive(self) -> bool:
@@ -36,10 +37,16 @@ class Part:
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
+    def stand_still(self) -> None:
+        """Stop it as a machine that is suspended does; return once it has."""
+        self.signal(signal.SIGSTOP)
+        status = Path(f"/proc/{self.process.pid}/stat")
+        until(lambda: status.read_text().rpartition(")")[2].split()[0] == "T")
+
     def kill(self) -> None:
         """End it as a crash or the kernel would: no handler runs."""
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait()
 
     def _hears_term(self) -> bool:
         try:
@@ -53,21 +60,20 @@ class Part:
         """Ask it to end in order, once it can hear that: one that still starts would just die."""
         if self.is_alive:
             self.process.send_signal(signal.SIGCONT)
-            until(lambda: not self.is_alive or self._hears_term(), 30)
+            until(lambda: not self.is_alive or self._hears_term())
             self.process.terminate()
-        return self.process.wait(90)
+        return self.process.wait(END_S)
 
 
 @contextmanager
-def prepared_console(folder: Path, **environment: str) -> Iterator[Console]:
-    """A migrated console with its administrator, none of whose processes run; parts that still do are ended after."""
-    console = start_console(folder, **environment)
-    assert console.stop() == 0
-    try:
-        yield console
-    finally:
-        for pid in _parts_of(console):
-            os.kill(pid, signal.SIGKILL)
+def console_in_parts(folder: Path, **environment: str) -> Iterator[Console]:
+    """A console none of whose processes run yet; parts that still do in the end are ended."""
+    with prepared_console(folder, **environment) as console:
+        try:
+            yield console
+        finally:
+            for part in _parts_of(console):
+                part.kill()
 
 
 def start_web(console: Console, **environment: str) -> Part:
@@ -83,27 +89,23 @@ def start_web(console: Console, **environment: str) -> Part:
 
 def start_worker(console: Console, **environment: str) -> Part:
     """Start a worker process alone; it claims as soon as it is up."""
-    part = Part(console, "manage.py", "worker", **environment)
-    _workers.append(part)
-    return part
+    return Part(console, "manage.py", "worker", **environment)
 
 
-_workers: list[Part] = []
+_parts: list[Part] = []
+
+
+def _parts_of(console: Console) -> list[Part]:
+    return [part for part in _parts if part.is_alive and part.log.parent == console.folder]
 
 
 def kill_workers(console: Console) -> None:
     """End every worker of this console that still lives, at once."""
-    for part in _workers:
-        if part.is_alive and part.log.parent == console.folder:
+    for part in _parts_of(console):
+        if part.is_worker:
             part.kill()
 
 
 def resident_bytes(pid: int) -> int:
     """How much memory a process holds now."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def _parts_of(console: Console) -> Sequence[int]:
-    mine = marked_by("MUSTER_DATA", console.environment["MUSTER_DATA"])
-    ours = (b"manage.py", b"dying_worker")
-    return [pid for pid in mine if any(word in Path(f"/proc/{pid}/cmdline").read_bytes() for word in ours)]

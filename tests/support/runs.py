@@ -4,16 +4,18 @@ import itertools
 import uuid
 from datetime import timedelta
 
+from django.db.models import F
 from django.utils import timezone
 
 from console.runs import queue, services
 from console.runs.journal import Journal
-from console.runs.models import OutputKind, Run
+from console.runs.models import OutputKind, Run, WorkerLease
 from console.runs.status import Status
 from console.worker import writer
 from instances.access.models import Role
 from tests.support import factories
 
+HOUR_NS = 3600 * 10**9
 _keys = itertools.count()
 
 
@@ -54,6 +56,8 @@ def enlisted_worker() -> uuid.UUID:
     worker = uuid.uuid4()
     _locks.append(queue.LeaseFile(worker))
     queue.enlist(worker)
+    # Nobody renews it, and a busy machine may take longer than it lasts.
+    WorkerLease.objects.filter(pk=worker).update(expires_ns=F("expires_ns") + HOUR_NS)
     return worker
 
 

@@ -58,17 +58,12 @@ def public(key: asyncssh.SSHKey) -> HostKey:
     return HostKey.parse(key.export_public_key().decode())
 
 
-def new_key(kind: str = "ssh-ed25519", passphrase: str | None = None, form: str = "pkcs8-pem") -> bytes:
-    """A private key as people paste it; the form "openssh" with a passphrase needs bcrypt."""
+def new_key(kind: str = "ssh-ed25519", passphrase: str | None = None) -> bytes:
+    """A private key as people paste it."""
     key = asyncssh.generate_private_key(kind)
-    if passphrase is None:
-        return key.export_private_key()
-    # bcrypt warns below 50 rounds.
-    return key.export_private_key(form, passphrase=passphrase, rounds=50)
-
-
-def fingerprint_of(key: bytes, passphrase: str | None = None) -> str:
-    return asyncssh.import_private_key(key, passphrase).get_fingerprint()
+    return (
+        key.export_private_key() if passphrase is None else key.export_private_key("pkcs8-pem", passphrase=passphrase)
+    )
 
 
 def new_host_key(kind: str) -> HostKey:
@@ -185,14 +180,16 @@ async def tcp_server(handle: Handle) -> AsyncIterator[Server]:
 
 
 def forwards_to(port: int, cut: asyncio.Event) -> Handle:
-    """Pass everything on until ``cut``; from then on nothing arrives any more and nobody is told."""
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            if not cut.is_set():
-                writer.write(data)
+    """Pass everything on; from ``cut`` on nothing arrives any more on what is open by then, and nobody is told."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        is_later = cut.is_set()
+
+        async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while data := await reader.read(65536):
+                if is_later or not cut.is_set():
+                    writer.write(data)
+
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
         try:
             await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))

@@ -10,6 +10,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from tests.support.console import Console
+from tests.support.until import WITHIN_S
 from tests.support.visitor import Visitor
 
 _RECORD = struct.Struct(">BIQI")
@@ -52,6 +53,7 @@ class Viewer:
             origin=self.console.url,  # type: ignore[arg-type]
             additional_headers={"Cookie": self.visitor.cookie},
             max_size=2**20,
+            open_timeout=WITHIN_S,
         )
 
     async def _look(self, socket: ClientConnection) -> None:

@@ -9,12 +9,14 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.support.console import PASSWORD, Console
+from tests.support.until import WITHIN_S, until
 
 _keys = itertools.count()
 GAP = 3
@@ -62,7 +64,7 @@ class Visitor:
 
     def _ask(self, request: urllib.request.Request) -> Answer:
         try:
-            with self._opener.open(request, timeout=40) as answer:
+            with self._opener.open(request, timeout=WITHIN_S) as answer:
                 return Answer(answer.status, answer.headers, answer.read())
         except urllib.error.HTTPError as answer:
             return Answer(answer.code, answer.headers, answer.read())
@@ -92,6 +94,25 @@ def marker_of(row: sqlite3.Row | dict[str, Any]) -> str:
     return str(uuid.UUID(row["marker"]))
 
 
+def contents_in(folder: Path) -> dict[str, bytes]:
+    """What is in every file below a folder that is still there when it is read, by its path."""
+    found = {}
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            if path.is_file():
+                found[str(path)] = path.read_bytes()
+    return found
+
+
+def run_on(console: Console, command: str, *names: str) -> int:
+    """Send a command to the instances of these names as ``admin``, and wait for the end; return the run's number."""
+    records = Records(console.folder)
+    ids = {row["name"]: row["id"] for row in records.rows("SELECT id, name FROM instances_instance")}
+    run = Visitor(console).send(command, [ids[name] for name in names])
+    until(lambda: records.run(run)["finished_at"], within_s=120)
+    return run
+
+
 class Records:
     """What a console has stored, read beside it: the judge does not go through the code it judges."""
 
@@ -102,6 +123,14 @@ class Records:
         with closing(sqlite3.connect(self.path, timeout=20)) as database:
             database.row_factory = sqlite3.Row
             return database.execute(statement, params).fetchall()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nobody is in the middle of a write for the block, nor begins one."""
+        with closing(sqlite3.connect(self.path, timeout=60, isolation_level=None)) as database:
+            database.execute("BEGIN IMMEDIATE")
+            yield
+            database.execute("ROLLBACK")
 
     def invocations(self, run: int) -> list[sqlite3.Row]:
         return self.rows("SELECT * FROM console_invocation WHERE run_id = ? ORDER BY ordinal", run)

@@ -19,6 +19,18 @@ mkdir -p "$out/licenses"
 "$modules/.bin/esbuild" editor.js --bundle --minify --format=iife --global-name=ShellEditor \
   --target=es2022 --legal-comments=none --log-level=warning --outfile="$out/editor.js"
 
+# xterm.js sets the style of cells in true colour with setAttribute, which a strict Content-Security-Policy forbids;
+# through the CSSOM the same is allowed.
+attribute='\([a-z]\)\.setAttribute("style",`${\1\.getAttribute("style")||""}${\([a-z]\)};`)'
+sed "s/$attribute/\1.style.cssText+=\2+\";\"/" "$modules/@xterm/xterm/lib/xterm.mjs" > "$modules/xterm-csp.mjs"
+if grep -q 'setAttribute("style"' "$modules/xterm-csp.mjs" || ! grep -q 'style\.cssText+=' "$modules/xterm-csp.mjs"; then
+  echo "xterm.js sets styles in another way now" >&2
+  exit 1
+fi
+"$modules/.bin/esbuild" terminal.js --bundle --minify --format=esm --target=es2022 --alias:@xterm/xterm="./$modules/xterm-csp.mjs" \
+  --legal-comments=none --log-level=warning --outfile="$out/xterm.js"
+cp "$modules/@xterm/xterm/css/xterm.css" "$out/xterm.css"
+
 {
   printf '<svg xmlns="http://www.w3.org/2000/svg">\n'
   while read -r icon; do
@@ -32,7 +44,8 @@ mkdir -p "$out/licenses"
   printf '</svg>\n'
 } > "$out/icons.svg"
 
-for package in htmx.org @codemirror/view @lezer/highlight crelt style-mod w3c-keyname lucide-static; do
+for package in htmx.org @codemirror/view @lezer/highlight crelt style-mod w3c-keyname lucide-static \
+  @xterm/xterm @xterm/addon-fit @xterm/addon-search @xterm/addon-unicode11; do
   cp "$modules/$package"/LICENSE* "$out/licenses/$(echo "$package" | tr -d '@' | tr '/' '-').txt"
 done
-(cd "$out" && LC_ALL=C sha256sum editor.js htmx-ws.js icons.svg > SHA256SUMS)
+(cd "$out" && LC_ALL=C sha256sum editor.js htmx-ws.js icons.svg xterm.css xterm.js > SHA256SUMS)

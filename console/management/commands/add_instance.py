@@ -68,7 +68,7 @@ class Command(BaseCommand):
         except ValidationError as error:
             fail(" ".join(error.messages))
         except (InventoryError, NotAllowed, EngineError, OSError, UnicodeError) as error:
-            fail(str(error))
+            fail(error)
         if key is not None:
             self.stdout.write(f"Trusted the host key {key.algorithm} {key.fingerprint}.")
         self.stdout.write(f"Added {instance.name} ({address}).")

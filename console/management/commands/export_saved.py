@@ -37,7 +37,8 @@ class Command(BaseCommand):
         except ValidationError as error:
             fail(" ".join(error.messages))
         except (NotAllowed, OSError, SavedCommandError) as error:
-            fail(str(error))
-        self.stdout.write(f"{len(files)} files are written to {folder}.")
+            fail(error)
+        written = "1 file is" if len(files) == 1 else f"{len(files)} files are"
+        self.stdout.write(f"{written} written to {folder}.")
         for name in others:
             self.stdout.write(f"{name} is none of them; it was left as it is.")

@@ -56,7 +56,7 @@ class Command(BaseCommand):
         except ValidationError as error:
             fail(" ".join(error.messages))
         except (NotAllowed, OSError) as error:
-            fail(str(error))
+            fail(error)
         self.stdout.write(f"Imported: {_told(shown, options['replace'])}.")
 
 

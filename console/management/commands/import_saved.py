@@ -6,6 +6,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandParser
 
+from console.library.imported import plan_import
 from console.members.services import shell_actor
 from console.saved_commands import folders
 from console.saved_commands.content import SavedCommandError
@@ -34,7 +35,7 @@ class Command(BaseCommand):
         try:
             actor = shell_actor(options["user"])
             require_anywhere(actor, Action.MANAGE_SAVED_COMMANDS)
-            found = folders.plan(actor, folders.folder_files(folder))
+            found = plan_import(actor, folders.folder_files(folder))
             for one in found.commands:
                 if one.outcome != Outcome.UNCHANGED:
                     self.stdout.write(f"{one.name}: {one.error or one.outcome.value}")
@@ -47,5 +48,5 @@ class Command(BaseCommand):
         except ValidationError as error:
             fail(" ".join(error.messages))
         except (NotAllowed, OSError, SavedCommandError) as error:
-            fail(str(error))
+            fail(error)
         self.stdout.write(f"Imported: {found.told}.")

@@ -2,8 +2,11 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
+from django.template.defaultfilters import pluralize
 
+from console.runs import run_secrets
+from console.supervisor import fail
 from instances.credentials import vault
 
 
@@ -25,14 +28,17 @@ class Command(BaseCommand):
         try:
             told = _drop_old() if options["drop_old"] else _rotate()
         except vault.VaultError as error:
-            raise CommandError(str(error)) from None
+            fail(str(error))
         self.stdout.write(told)
 
 
 def _rotate() -> str:
-    sealed, left = vault.rotate(), vault.count_under_old_keys()
-    return f"{sealed} secrets sealed with a new key; {left} remain under older ones. Back up keys.json now."
+    sealed = vault.rotate() + run_secrets.seal_again()
+    left = vault.count_under_old_keys() + run_secrets.count_under_old_keys()
+    secrets = f"{sealed} secret{pluralize(sealed)}"
+    return f"{secrets} sealed with a new key; {left or 'none'} left under older ones. Back up keys.json now."
 
 
 def _drop_old() -> str:
-    return f"{vault.drop_old_keys()} older keys removed."
+    dropped = vault.drop_old_keys(count_others=run_secrets.count_under_old_keys)
+    return f"{dropped} older key{pluralize(dropped)} removed."

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import uvloop
 from django.core.exceptions import ValidationError
@@ -30,6 +30,7 @@ from console.runs.rate import Rollout
 from console.runs.script_files import NotAScript, read_script
 from console.runs.terminal_follow import Follower, LeftRunning
 from console.runs.terminal_view import INTERRUPTED, TerminalView
+from console.sessions.models import Session
 from console.supervisor import fail
 from console.worker.worker import Worker
 from instances.access.rules import Action, NotAllowed, scope, visible_groups
@@ -120,13 +121,18 @@ class Command(BaseCommand):
         except ValidationError as error:
             fail(" ".join(error.messages))
         except (InventoryError, NotAllowed, services.RunError, NotAScript, OSError, UnicodeError) as error:
-            fail(str(error))
-        view = TerminalView(run, stdout=sys.stdout.buffer, stderr=sys.stderr.buffer, as_json=options["json"])
-        status = uvloop.run(_follow(actor, run, view, prompts))
-        if view.is_broken:
-            # Python would complain about the closed pipe once more while it ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(status)
+            fail(error)
+        show_to_its_end(actor, run, prompts, as_json=options["json"])
+
+
+def show_to_its_end(actor: User, run: Run, prompts: Prompts, *, as_json: bool) -> NoReturn:
+    """Show a run, pass Ctrl+C on as Stop, and end with its exit status."""
+    view = TerminalView(run, stdout=sys.stdout.buffer, stderr=sys.stderr.buffer, as_json=as_json)
+    status = uvloop.run(_follow(actor, run, view, prompts))
+    if view.is_broken:
+        # Python would complain about the closed pipe once more while it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(status)
 
 
 def _send(actor: User, options: dict[str, Any], prompts: Prompts, arguments: tuple[str, ...]) -> Run:
@@ -139,7 +145,7 @@ def _send(actor: User, options: dict[str, Any], prompts: Prompts, arguments: tup
     return services.send_command(
         actor,
         instances=instances,
-        confirmed_count=_confirmed(instances, options),
+        confirmed_count=confirmed(instances, options),
         # Of several together there is no saying in words; the list is kept either way.
         origin=services.Origin(
             choice=choices[0].as_json() if len(choices) == 1 and not options["on"] else {}, saved_version=version
@@ -147,7 +153,7 @@ def _send(actor: User, options: dict[str, Any], prompts: Prompts, arguments: tup
         prompt=_prompt(instances),
         # Where no worker lives this command becomes one.
         prompt_keys=None if queue.a_worker_is_alive() else {prompts.worker_id: prompts.public_key},
-        command=text_of(version, command_type) if version else _text(options["text"], options["file"]),
+        command=text_of(version, command_type) if version else command_text(options["text"], options["file"]),
         request_key=uuid.uuid4().hex,
         options=services.Options(
             command_type=command_type,
@@ -205,7 +211,8 @@ def _prompt(instances: list[Instance]) -> Prompt | None:
         fail("Nothing was sent.")
 
 
-def _text(text: str | None, file: str | None) -> str:
+def command_text(text: str | None, file: str | None) -> str:
+    """Return the command; ends the program where it is given twice, or not at all. Raises: NotAScript, OSError."""
     if (text is None) == (file is None):
         fail("Give the command once: as TEXT, with --file F, or - to read it from standard input.")
     if file is not None:
@@ -250,7 +257,7 @@ def _choices(actor: User, options: dict[str, Any]) -> list[Choice]:
     return choices
 
 
-def _confirmed(instances: list[Instance], options: dict[str, Any]) -> int | None:
+def confirmed(instances: Sequence[Instance | Session], options: dict[str, Any]) -> int | None:
     """Return the number that was typed, with ``--yes-to`` or on the terminal; elsewhere nobody is asked."""
     asked = None if options["dry_run"] else confirmation_for(instances)
     if asked is None or options["yes_to"] is not None or not sys.stdin.isatty():

@@ -12,10 +12,11 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from console import databases
 from console.demo import services as demo
 from console.members import services as members
 from console.saved_commands import folders
-from console.supervisor import Child, DataFolderLocked, GivenUp, Supervisor, fail, lock_data_folder
+from console.supervisor import Child, DataFolderLocked, GivenUp, Supervisor, fail, lock_data_folder, note_address
 from instances.credentials import vault
 
 
@@ -43,8 +44,10 @@ class Command(BaseCommand):
         _refuse_plain_http(host, options["insecure_http"])
         try:
             lock = lock_data_folder(settings.DATA_DIR)
+            if not settings.ENV.database_url:
+                databases.close_to_others(settings.DATA_DIR)
         except (DataFolderLocked, OSError) as error:
-            fail(str(error))
+            fail(error)
         _refuse_busy_port(host, port)
         try:
             _migrate()
@@ -59,25 +62,29 @@ class Command(BaseCommand):
         # Children read the port from the environment: the origins that may open a socket depend on it.
         os.environ["MUSTER_PORT"] = str(port)
         workers = options["workers"] or settings.ENV.workers
-        children = [Child("web", ["web", "--host", host, "--port", str(port)])]
+        # Pages are told how what they show ends; and the workers end what runs on the demo's instances.
+        children = [Child("web", ["web", "--host", host, "--port", str(port)], ends_last=True)]
         children += [Child(f"worker {number}", ["worker"]) for number in range(1, workers + 1)]
         if options["demo"] and demo.register_when_empty(members.ensure_cli_user()):
             # The demo has something to send from the start.
             folders.add_starter(members.ensure_cli_user())
         has_demo = options["demo"] and demo.instances().exists()
         if has_demo:
-            children.append(Child("demo", ["demo", "start"]))
+            children.append(Child("demo", ["demo", "start"], ends_last=True))
         # This process looks after others from here on.
         connection.close()
+        url = settings.ENV.url if os.environ.get("MUSTER_URL") else f"http://{_name(host)}:{port}"
+        # For ``signin``, which knows nothing of --port.
+        note_address(lock, url)
         try:
-            Supervisor(children, ready=lambda: self._say_ready(host, port, link, has_demo)).run()
+            Supervisor(children, ready=lambda: self._say_ready(url, link, has_demo)).run()
         except GivenUp as error:
             fail(str(error))
         finally:
+            note_address(lock, "")
             lock.close()
 
-    def _say_ready(self, host: str, port: int, link: str | None, has_demo: bool) -> None:
-        url = settings.ENV.url if os.environ.get("MUSTER_URL") else f"http://{_bracketed(host)}:{port}"
+    def _say_ready(self, url: str, link: str | None, has_demo: bool) -> None:
         if has_demo and demo.wait_until_served():
             self.stdout.write("Demo instances on this machine are ready; manage.py demo remove takes them away.")
         self.stdout.write(f"Muster answers at {url}/")
@@ -94,7 +101,9 @@ def _migrate() -> None:
         call_command("migrate", interactive=False, verbosity=0)
 
 
-def _bracketed(host: str) -> str:
+def _name(host: str) -> str:
+    # Every address of this machine is none to go to.
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     return f"[{host}]" if ":" in host else host
 
 

@@ -4,9 +4,10 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 
 from console.members import services
+from console.supervisor import fail, noted_address
 
 
 class Command(BaseCommand):
@@ -23,5 +24,5 @@ class Command(BaseCommand):
         try:
             path = services.sign_in_link_for(options["user"])
         except ValidationError as error:
-            raise CommandError(" ".join(error.messages)) from None
-        self.stdout.write(f"{settings.ENV.url}{path}")
+            fail(" ".join(error.messages))
+        self.stdout.write(f"{noted_address(settings.DATA_DIR) or settings.ENV.url}{path}")

@@ -1,16 +1,23 @@
 """``manage.py web``: the web process. ``serve`` starts it; run it alone behind a supervisor of your own."""
 
+import functools
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.urls import get_resolver
 
 from console.collector import spare_the_collector
-from console.server import serve_web
+from console.members.services import session_user
+from console.server import Bodies, serve_web
 from console.supervisor import end_with_parent
+
+# More than any form without the file of a transfer: what is typed is bounded by DATA_UPLOAD_MAX_MEMORY_SIZE.
+USUAL_BODY_BYTES = 8 * 1024 * 1024
 
 
 class Command(BaseCommand):
@@ -34,8 +41,14 @@ class Command(BaseCommand):
         spare_the_collector()
         if options["parent_pipe"] is not None:
             end_with_parent(options["parent_pipe"], lambda: os.kill(os.getpid(), signal.SIGTERM))
-        serve_web(application, host=options["host"], port=options["port"], ready=lambda: _say_ready(options))
+        bodies = Bodies(USUAL_BODY_BYTES, settings.ENV.file_limit + USUAL_BODY_BYTES, _may_bring_more)
+        ready = functools.partial(_say_ready, options)
+        serve_web(application, host=options["host"], port=options["port"], bodies=bodies, ready=ready)
         sys.exit(0)
+
+
+def _may_bring_more(cookies: Mapping[str, str]) -> bool:
+    return session_user(cookies.get(settings.SESSION_COOKIE_NAME)) is not None
 
 
 def _say_ready(options: dict[str, Any]) -> None:

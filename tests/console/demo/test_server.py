@@ -1,19 +1,26 @@
 """The whole fleet with real commands, sent as people send them."""
 
+import asyncio
 import os
 import signal
 import socket
 import threading
-import time
 
 import pytest
+from channels.db import database_sync_to_async
 from django.core.management import call_command
 from django.db import connection
 
 from console.demo import server, services
 from console.runs.models import Invocation, Run
+from instances.engine.ssh import SSHTransport
+from instances.engine.transport import Exit, Size
+from instances.inventory.models import Instance
+from instances.inventory.targets import target_of
 from tests.console.demo.conftest import running_fleet
+from tests.instances.engine.conftest import Recorder
 from tests.support.sshd import marked_by
+from tests.support.until import WITHIN_S, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -48,11 +55,11 @@ def test_exit_statuses_signals_and_streams_are_exact(fleet, capfdbinary):
 
 def test_stop_ends_what_ignores_it_and_what_left_the_session(fleet):
     def stop():
-        ends_at = time.monotonic() + 20
-        while Invocation.objects.filter(status="running").count() < 2 and time.monotonic() < ends_at:
-            time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGINT)
-        connection.close()
+        try:
+            until(lambda: Invocation.objects.filter(status="running").count() == 2)
+            os.kill(os.getpid(), signal.SIGINT)
+        finally:
+            connection.close()
 
     thread = threading.Thread(target=stop)
     thread.start()
@@ -67,11 +74,7 @@ def test_removing_ends_what_runs_and_closes_the_ports(fleet, actor):
     assert len(left_by_the_fleet()) == 1
     port = services.instances().get(name="web-01").port
     services.remove(actor)
-    ends_at = time.monotonic() + 10
-    while (left_by_the_fleet() or answers(port)) and time.monotonic() < ends_at:
-        time.sleep(0.05)
-    assert left_by_the_fleet() == []
-    assert not answers(port)
+    until(lambda: not left_by_the_fleet() and not answers(port))
     assert not services.folder().exists()
 
 
@@ -90,3 +93,22 @@ def answers(port):
     except OSError:
         return False
     return True
+
+
+async def test_a_terminal_is_a_login_shell_at_home(fleet, settings):
+    instance = await database_sync_to_async(lambda: Instance.objects.get(name="web-01"))()
+    target = await database_sync_to_async(target_of)(instance)
+    connection = await SSHTransport().connect(target)
+    shown = Recorder()
+    terminal = await connection.open_terminal(Size(91, 27), sink=shown)
+    terminal.write(b"stty size; echo ${PWD##*/} $TERM; tty; exit 5\r")
+    await shown.until(b"27 91\r\n")
+    await shown.until(b"web-01 xterm-256color\r\n")
+    await shown.until(b"/dev/pts/")
+    await terminal.until(lambda: terminal.is_over, WITHIN_S)
+    assert terminal.exit == Exit(status=5)
+    hung_up = await connection.open_terminal(Size(80, 24), sink=Recorder())
+    hung_up.write(b"exec sleep 65\r")
+    connection.close()
+    await connection.wait_closed()
+    await asyncio.to_thread(until, lambda: not left_by_the_fleet())

@@ -6,6 +6,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from console.history import pages
+from console.history.filters import filtered
+from console.history.forms import HistoryForm
 from console.runs.models import Invocation, Run
 from instances.access.models import Role
 from instances.inventory.models import Instance, Tag
@@ -30,7 +32,9 @@ def runs(group):
     failed = send(instances=[web, instances[0]], command="failed on web-1", actor=ann)
     Invocation.objects.filter(run=failed, instance=web).update(status="failed", reason="exit_status", exit_status=77)
     old = send(instances=instances[:1], command="old")
-    Run.objects.filter(pk=old.pk).update(created_at=timezone.now() - timedelta(days=40), status="succeeded")
+    Run.objects.filter(pk=old.pk).update(
+        created_at=timezone.now() - timedelta(days=40), status="succeeded", is_dry_run=True
+    )
     Invocation.objects.filter(run=old).update(status="succeeded", exit_status=0)
     saved = factories.saved_command(name="Disk usage", text="df -h", owner=ann)
     kept = send(instances=instances[1:], command="kept")
@@ -64,8 +68,11 @@ def found(client, runs):
         ({"tag": "role=db"}, []),
         ({"group": "Shop"}, ["failed"]),
         ({"within": "30d"}, ["kept", "failed"]),
+        ({"dry_runs": "only"}, ["old"]),
+        ({"dry_runs": "no", "within": "90d"}, ["kept", "failed"]),
         ({"until": (timezone.now() - timedelta(days=35)).date().isoformat()}, ["old"]),
         ({"since": (timezone.now() - timedelta(days=2)).date().isoformat()}, ["kept", "failed"]),
+        ({"until": "9999-12-31", "text": "ON WEB"}, ["failed"]),
         ({"exit_status": "77", "tag": "role=web", "user": "Ann", "within": "1h"}, ["failed"]),
         # Each of the two invocations fits a half; none fits both.
         ({"exit_status": "77", "instance": "instance"}, []),
@@ -98,12 +105,26 @@ def test_filters_look_only_at_instances_one_may_see(client, runs, group, few, mo
     assert found(instance="web-1") == []
 
 
-@pytest.mark.parametrize("params", [{"exit_status": "x"}, {"since": "soon"}, {"within": "9y"}, {"state": "odd"}])
+@pytest.mark.parametrize(
+    "params", [{"exit_status": "x"}, {"since": "soon"}, {"within": "9y"}, {"state": "odd"}, {"dry_runs": "x"}]
+)
 def test_a_filter_that_cannot_be_read_is_said_and_left_out(params, client, found):
     assert found(**params) == ["kept", "old", "failed"]
     page = client.get(reverse("runs"), params)
     assert page.status_code == 200
     assert b"field__error" in page.content
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("wanted", [{}, {"tag": "role=web"}], ids=["alone", "with-a-tag"])
+@pytest.mark.parametrize(
+    ("params", "index"),
+    [({"exit_status": "77"}, "invocations_by_exit_status"), ({"reason": "auth_failed"}, "invocations_by_reason")],
+    ids=["exit-status", "reason"],
+)
+def test_what_went_wrong_is_looked_up_in_an_index_of_it_alone(params, index, wanted, runs):
+    user = factories.UserFactory(role=Role.VIEWER)
+    assert f"COVERING INDEX {index}" in filtered(user, HistoryForm(params | wanted)).explain()
 
 
 def test_what_is_set_is_shown_and_can_be_taken_away(client, found):

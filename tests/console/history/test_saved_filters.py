@@ -45,7 +45,17 @@ def test_the_default_is_shown_first_and_there_is_one(client, ann):
 
 
 @pytest.mark.parametrize(
-    "values", [{"name": " "}, {"name": "x" * 61}, {"query": ""}, {"query": "before=3"}, {"query": "text=" + "x" * 2000}]
+    "values",
+    [
+        {"name": " "},
+        {"name": "x" * 61},
+        {"name": "a\0b"},
+        {"name": "\u202ecod"},
+        {"query": ""},
+        {"query": "before=3"},
+        {"query": "text=" + "x" * 2000},
+    ],
+    ids=["empty", "long", "NUL", "turned", "no filter", "a place alone", "endless"],
 )
 def test_what_cannot_be_kept_is_said_beside_the_field_and_stays_there(values, client, ann):
     answer = keep(client, **values)

@@ -163,3 +163,9 @@ def test_a_long_line_is_cut_to_what_is_around_the_word(look):
     assert text.startswith("…")
     assert text.endswith("…")
     assert len(text) < 300
+
+
+def test_words_are_cut_alike_whether_all_letters_are_ascii_or_not():
+    every = " ".join(f"A{chr(number)}b" for number in range(128))
+    assert word_index.words_of(every) == word_index.words_of(f"{every} ä") - {"ä"}
+    assert word_index.words_of("Disk_full: 97%, /srv/x") == {"disk_full", "97", "srv", "x"}

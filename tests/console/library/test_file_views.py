@@ -46,6 +46,29 @@ def test_an_import_shows_what_it_means_and_does_that_once_confirmed(client, oper
     assert dict(SavedCommand.objects.values_list("name", "latest__number")) == {"new": 1, "changed": 2, "same": 1}
 
 
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("timeout_s: 99999999", "Time limit (s)"),
+        ("max_concurrency: 0", "At a time"),
+        ('first: "101%"', "First on"),
+        ("connect_attempts: 99", "Connection attempts"),
+        ("run_as: -root; id", "Run as"),
+        ("environment: MUSTER_INVOCATION=1", "Variables"),
+        ('ask_between: "perhaps"', "Ask between batches"),
+    ],
+    ids=lambda value: value.partition(":")[0],
+)
+def test_options_that_nobody_could_send_are_errors(client, operator, option, said):
+    script = f"# muster: name: bad\n# muster: option {option}\n# muster: end\nid\n"
+    shown = look(client, folders.zipped({"bad.sh": script.encode(), "good.sh": b"id\n"}))
+    text = unescape(shown.content.decode())
+    assert "1 new, 1 error" in text
+    assert f"{said}: " in text
+    client.post(reverse("import-saved-commands"), confirmed(shown))
+    assert list(SavedCommand.objects.values_list("name", flat=True)) == ["good"]
+
+
 def test_what_was_looked_at_is_what_is_done_or_nothing(client, operator, there):
     shown = look(client, folders.zipped(SCRIPTS))
     factories.add_version(there[0], text="another")

@@ -97,8 +97,9 @@ def test_declaring_the_same_again_makes_no_version(operator, saved):
         ([{"name": "1"}], "does not start with a digit"),
         ([{"name": "disk"}, {"name": "", "default": "lost"}], "Give it a name"),
         ([{"name": "disk", "type": "date"}], "not one of the available choices"),
+        ([{"name": f"p{number}"} for number in range(50)], "At most 50 parameters are taken"),
     ],
-    ids=["twice", "no-choices", "pattern", "name", "no-name", "type"],
+    ids=["twice", "no-choices", "pattern", "name", "no-name", "type", "too-many"],
 )
 def test_what_cannot_be_declared_is_said_and_nothing_is_lost(operator, saved, rows, says):
     answer = submit(operator, saved, *rows, {"name": "kept", "description": "kept words"}, description="of the command")

@@ -63,6 +63,13 @@ def used(saved, count=1, **fields):
 # ------------------------------------------------------------------ the list
 
 
+def test_the_list_is_in_the_order_of_a_dictionary(client, operator):
+    for name in ("beta", "Alpha", "Gamma", "alpha 2"):
+        factories.saved_command(name=name)
+    page = client.get(reverse("saved-commands")).context["library"].page
+    assert [saved.name for saved in page] == ["Alpha", "alpha 2", "beta", "Gamma"]
+
+
 def test_the_list_finds_by_name_description_text_and_tag_and_by_type(client, operator):
     factories.saved_command(name="disk", text="df -h", description="Free space", tags=["storage"])
     factories.saved_command(name="version", text="ver", command_type="bat")
@@ -117,6 +124,8 @@ def test_a_thousand_cost_as_many_queries_as_two(client, operator):
 def test_an_empty_library_offers_the_starter_one(client, operator):
     assert "Add the starter library" in page(client, "saved-commands")
     client.post(reverse("add-starter-commands"))
+    SavedCommand.objects.filter(name="Disk usage").delete()
+    assert "1 command was added." in text_of(client.post(reverse("add-starter-commands"), follow=True))
     assert SavedCommand.objects.count() >= 12
     assert "Add the starter library" not in page(client, "saved-commands")
     assert "Disk usage" in page(client, "saved-commands")
@@ -213,7 +222,8 @@ def test_a_new_one_is_kept_with_everything_that_was_entered(client, operator):
         ({"environment": "no sign"}, "Line 1 is not NAME=value"),
         ({"environment": "IFS=x"}, "cannot be used"),
         ({"run_as": "#0"}, "A user name has"),
-        ({"timeout_s": "0"}, "greater than or equal to 1"),
+        ({"timeout_s": "0"}, "The time limit is between 1 and 604,800 seconds."),
+        ({"windows_directory": "C:\\\x01"}, "This is one line without control characters."),
         ({"name": "taken"}, "named taken already"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",

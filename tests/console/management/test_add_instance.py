@@ -83,7 +83,11 @@ def test_another_fingerprint_is_refused_and_nothing_added(sshd, settings, capsys
         (["web", "10.0.0.4", "--group", "Nowhere"], "There is no group"),
         (["web", "10.0.0.4", "--tag", "prod"], "is not a tag"),
         (["web", "10.0.0.4", "--password-stdin"], "Write user@host"),
-        (["web", "deploy@10.0.0.4", "--key", "/nonexistent"], "No such file"),
+        (
+            ["web", "deploy@10.0.0.4", "--key", "/nonexistent"],
+            "/nonexistent cannot be used: No such file or directory.",
+        ),
+        (["web", "deploy@10.0.0.4", "--key", "/bin/true"], "What was given is not UTF-8 text."),
         (["web", "10.0.0.4", "--passphrase-stdin"], "belongs to --key"),
         (["web", "127.0.0.1:1"], "closed to the console"),
     ],

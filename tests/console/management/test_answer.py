@@ -12,13 +12,12 @@ from django.db import connection
 from console.runs import queue
 from console.runs.models import Run
 from console.runs.rate import Rollout
+from console.runs.terminal_question import Question
 from instances.access.models import Role
 from instances.credentials.models import CredentialKind
 from instances.credentials.services import add_credential
 from tests.support import factories
 from tests.support.runs import enlisted_worker, send
-from tests.support.sshd import free_port
-from tests.support.until import until
 
 
 def waiting_run():
@@ -113,9 +112,16 @@ def test_it_asks_on_the_terminal(here, monkeypatch, capfd, typed, statuses):
 @pytest.mark.django_db(transaction=True)
 def test_without_a_terminal_somebody_else_answers(here, monkeypatch, capfd):
     monkeypatch.setattr(sys, "stdin", io.StringIO())
+    was_told, ask = threading.Event(), Question._ask
+
+    def tell(question, run):
+        ask(question, run)
+        was_told.set()
+
+    monkeypatch.setattr(Question, "_ask", tell)
 
     def answer_when_asked():
-        until(Run.objects.filter(status="waiting").exists, 20)
+        assert was_told.wait(120)
         call_command("answer", str(Run.objects.get().pk), "continue", stdout=io.StringIO())
         connection.close()
 
@@ -132,7 +138,7 @@ def test_an_instance_that_is_not_up_yet_is_tried_again(here, capfd):
     kept = add_credential(
         factories.UserFactory(), name="kept", kind=CredentialKind.PASSWORD, user_name="deploy", secret="a password"
     )
-    away = factories.InstanceFactory(name="away", address="127.0.0.1", port=free_port(), credential=kept)
+    away = factories.InstanceFactory(name="away", address="127.0.0.1", port=1, credential=kept)
     factories.HostKeyFactory(instance=away)
     on = ("--on", "away", "--on", "one", "--max-concurrency", "1", "--max-errors", "0")
     with pytest.raises(SystemExit):

@@ -1,7 +1,5 @@
 """``manage.py run`` with a worker of its own and real commands on this machine."""
 
-import dataclasses
-import hashlib
 import io
 import json
 import os
@@ -9,61 +7,35 @@ import pwd
 import signal
 import sys
 import threading
-import time
 
 import pytest
-from django.core.management import call_command
 from django.db import connection
 
-from console.management.commands.run import Command
-from console.runs.models import Run, RunSecrets
+from console.runs.models import Run
 from instances.access.models import Role
 from instances.audit.models import AuditEntry
 from instances.credentials.models import CredentialKind
 from instances.credentials.services import add_credential
 from instances.host_keys.models import HostKey
-from instances.host_keys.services import note_presented, trust
+from instances.host_keys.services import trust
 from tests.support import factories
+from tests.support.command_line import status_of
 from tests.support.runs import enlisted_worker, send
 from tests.support.sshd import marked_by, running_sshd
+from tests.support.until import until
 
-pytestmark = [pytest.mark.django_db(transaction=True)]
-
-
-@pytest.fixture(autouse=True)
-def _localhost(settings):
-    factories.allow_localhost(settings)
-
-
-@pytest.fixture
-def local():
-    return factories.InstanceFactory(name="here", address="localhost", is_local=True)
-
-
-def status_of(*arguments):
-    with pytest.raises(SystemExit) as ended:
-        call_command("run", *arguments)
-    return ended.value.code
-
-
-def typed(*words):
-    """As from a shell: with what stands behind ``--``."""
-    with pytest.raises(SystemExit) as ended:
-        Command().run_from_argv(["manage.py", "run", *words])
-    return ended.value.code
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("localhost_allowed")]
 
 
 def when_running(action):
     """Do something as soon as a run's command runs."""
 
     def watch():
-        ends_at = time.monotonic() + 20
-        while time.monotonic() < ends_at:
-            if Run.objects.filter(invocations__status="running").exists():
-                action()
-                break
-            time.sleep(0.02)
-        connection.close()
+        try:
+            until(lambda: Run.objects.filter(invocations__status="running").exists())
+            action()
+        finally:
+            connection.close()
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -162,23 +134,24 @@ def test_a_second_ctrl_c_leaves_it_and_says_so(local, capfdbinary):
     enlisted_worker()  # alive, but it claims nothing
 
     def twice():
-        ends_at = time.monotonic() + 20
-        while not Run.objects.exists() and time.monotonic() < ends_at:
-            time.sleep(0.02)
-        # Something is active that nobody stops.
-        Run.objects.get().invocations.update(status="running")
-        while not Run.objects.filter(stop_requested_at__isnull=False).exists() and time.monotonic() < ends_at:
+        try:
+            until(Run.objects.exists)
+            # Something is active that nobody stops.
+            Run.objects.get().invocations.update(status="running")
+            # Until then nobody listens, and after the second nobody does any more.
+            until(lambda: signal.getsignal(signal.SIGINT) is not signal.SIG_IGN)
             os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.5)
-        os.kill(os.getpid(), signal.SIGINT)
-        connection.close()
+            until(lambda: Run.objects.filter(stop_requested_at__isnull=False).exists())
+            os.kill(os.getpid(), signal.SIGINT)
+        finally:
+            connection.close()
 
     thread = threading.Thread(target=twice)
-    before = [signal.signal(signal.SIGINT, signal.SIG_IGN)]
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     thread.start()
     assert status_of("--on", "here", "sleep 62") == 130
     thread.join()
-    signal.signal(signal.SIGINT, before[0])
+    signal.signal(signal.SIGINT, before)
     assert b"may still be running" in capfdbinary.readouterr().err
 
 
@@ -230,7 +203,7 @@ def test_a_credential_is_not_named_for_an_instance_that_has_its_own(capfd):
         (["true"], "No instance was named"),
         (["--on", "here"], "Give the command once"),
         (["--on", "here", "--file", "/nonexistent", "true"], "Give the command once"),
-        (["--on", "here", "--file", "/nonexistent"], "No such file"),
+        (["--on", "here", "--file", "/nonexistent"], "/nonexistent cannot be used: No such file or directory.\n"),
         (["--on", "here", ""], "Enter a command."),
         (["--on", "here", "--timeout", "0", "true"], "The time limit"),
         (["--on", "here", "--as", "nobody-here", "true"], "There is no active user"),
@@ -254,159 +227,3 @@ def test_a_viewer_may_not_send(local, capfd):
     factories.UserFactory(username="vera", role=Role.VIEWER)
     assert status_of("--as", "vera", "--on", "here", "true") == 2
     assert not Run.objects.exists()
-
-
-# ------------------------------------------------------------------ script files, arguments, variables
-
-
-def test_a_script_file_runs_with_its_arguments_and_is_known_by_name_and_hash(local, tmp_path, capfdbinary):
-    script = tmp_path / "say it.py"
-    script.write_bytes(b"#!/usr/bin/env python3\nimport os, sys\nprint(sys.argv[1:], os.environ['A'], __file__)\n")
-    assert typed("--on", "here", "--file", str(script), "--env", "A=1=2", "--", "-x", "a b") == 0
-    said, _, path = capfdbinary.readouterr().out.decode().strip().rpartition(" ")
-    assert said == "['-x', 'a b'] 1=2"
-    assert not os.path.lexists(path)
-    run = Run.objects.get()
-    assert (run.script_name, run.arguments, run.environment) == ("say it.py", ["-x", "a b"], [["A", "1=2"]])
-    assert run.command_sha256 == hashlib.sha256(script.read_bytes()).hexdigest()
-
-
-def test_a_command_may_stand_behind_the_dashes(local, capfdbinary):
-    assert typed("--on", "here", "--", 'echo "$1"', "--on") == 0
-    assert typed("--on", "here", 'echo "$1"', "--", "--file") == 0
-    assert capfdbinary.readouterr().out == b"--on\n--file\n"
-
-
-def test_a_secret_of_this_shell_is_masked_and_forgotten(local, capfdbinary, monkeypatch):
-    monkeypatch.setenv("TOKEN", "k4nary-of-the-shell")
-    script = 'printf "%s|" "$TOKEN"; printf k4nary-; sleep 0.2; echo of-the-shell; [ ${#TOKEN} = 19 ]'
-    assert typed("--on", "here", "--secret-env", "TOKEN", script) == 0
-    assert capfdbinary.readouterr().out == b"***|***\n"
-    assert Run.objects.get().invocations.get().last_line == "***|***"
-    assert Run.objects.get().secret_names == ["TOKEN"]
-    assert not RunSecrets.objects.exists()
-
-
-def test_run_as_this_user_needs_no_sudo(local, capfdbinary):
-    name = pwd.getpwuid(os.geteuid()).pw_name
-    assert typed("--on", "here", "--run-as", name, "id -un") == 0
-    assert capfdbinary.readouterr().out.decode() == f"{name}\n"
-
-
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (["--env", "A", "true"], "NAME=VALUE"),
-        (["--secret-env", "A=b", "true"], "a name alone"),
-        (["--secret-env", "NOT_SET_HERE", "true"], "on a terminal"),
-        (["--run-as", "a b", "true"], "A user name has"),
-        (["--env", "IFS=x", "true"], "cannot be used"),
-    ],
-)
-def test_what_cannot_be_sent_is_one_sentence(local, words, says, capsys, monkeypatch):
-    monkeypatch.setattr("sys.stdin", io.StringIO())
-    assert typed("--on", "here", *words) == 2
-    assert says in capsys.readouterr().err
-    assert not Run.objects.exists()
-
-
-@pytest.mark.parametrize(("data", "says"), [(b"\x7fELF\0", "binary"), (b"\xff\xfe", "UTF-8"), (b" \n", "empty")])
-def test_a_file_that_is_no_script_is_refused(local, data, says, tmp_path, capsys):
-    (tmp_path / "f").write_bytes(data)
-    assert typed("--on", "here", "--file", str(tmp_path / "f")) == 2
-    assert says in capsys.readouterr().err
-
-
-# ------------------------------------------------------------------ choosing, confirming, trying without running
-
-
-def more(name, **fields):
-    return factories.InstanceFactory(name=name, address="localhost", is_local=True, **fields)
-
-
-def test_names_and_a_group_and_a_former_run_choose(local, capfdbinary):
-    group = factories.GroupFactory(name="Paris")
-    more("web01")
-    more("web02")
-    more("web03", group=group)
-    assert status_of("--names", "web[01-03] !web02", "true") == 0
-    run = Run.objects.first()
-    assert list(run.invocations.values_list("instance_name", flat=True)) == ["web01", "web03"]
-    assert run.choice == {"names": "web[01-03] !web02"}
-    assert status_of("--group", "paris", "exit 3") == 3
-    failed = Run.objects.first()
-    assert status_of("--failed-in", str(failed.pk), "true") == 0
-    again = Run.objects.first()
-    assert again.invocations.get().instance_name == "web03"
-    assert again.choice == {"run": str(failed.pk), "which": "failed"}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["--filter", ""], "every instance"),
-        (["--filter", "name:nobody"], "No instance was named"),
-        (["--names", "here gone"], "Not in the list: gone."),
-        (["--names", ""], "Enter the names"),
-        (["--group", "Rome"], "There is no group Rome"),
-        (["--failed-in", "77"], "There is no run 77"),
-        ([], "No instance was named"),
-    ],
-)
-def test_an_empty_or_unresolvable_choice_sends_nothing(local, capfd, arguments, says):
-    assert status_of("true", *arguments) == 2
-    assert says in capfd.readouterr().err
-    assert not Run.objects.exists()
-
-
-def test_many_are_confirmed_by_their_number(local, settings, capfd, monkeypatch):
-    settings.ENV = dataclasses.replace(settings.ENV, confirm_above=1)
-    more("web01")
-    assert status_of("true", "--all") == 2
-    assert status_of("true", "--all", "--yes-to", "3") == 2
-    assert "Type 2 to confirm. You typed 3." in capfd.readouterr().err
-    assert not Run.objects.exists()
-    assert status_of("true", "--all", "--yes-to", "2") == 0
-    keyboard, terminal = os.openpty()
-    monkeypatch.setattr(sys, "stdin", os.fdopen(terminal))
-    for typed_number, status in (("1", 2), ("2", 0)):
-        monkeypatch.setattr("builtins.input", lambda _, number=typed_number: number)
-        assert status_of("true", "--all") == status
-    sys.stdin.close()
-    os.close(keyboard)
-
-
-def test_a_dry_run_says_what_is_missing_and_runs_nothing(local, tmp_path, capfd):
-    proof = tmp_path / "proof"
-    ready = ["--dry-run", "--on", "here", f"touch {proof}", "--secret-env", "TOKEN"]
-    os.environ["TOKEN"] = "k4nary-in-a-dry-run"
-    try:
-        assert status_of(*ready) == 0
-    finally:
-        del os.environ["TOKEN"]
-    assert "Dry run, nothing was executed" in capfd.readouterr().err
-    run = Run.objects.first()
-    assert (run.is_dry_run, run.secret_names, RunSecrets.objects.exists()) == (True, ["TOKEN"], False)
-    row = run.invocations.get()
-    assert (row.status, row.exit_status, row.start_sent_at, row.size) == ("succeeded", 0, None, 0)
-    for option, value, reason in (
-        ("--interpreter", "nothing-like-it", "interpreter_missing"),
-        ("--run-as", "nobody-of-that-name", "run_as_user_missing"),
-    ):
-        assert status_of("--dry-run", "--on", "here", f"touch {proof}", option, value) == 255
-        assert Run.objects.first().invocations.get().reason == reason
-    assert not proof.exists()
-
-
-def test_a_dry_run_over_ssh_tells_a_refused_sign_in(capfd):
-    with running_sshd() as sshd:
-        owner = factories.UserFactory()
-        key = add_credential(
-            owner, name="k", kind=CredentialKind.PASSWORD, user_name="nobody", secret="wrong", passphrase=""
-        )
-        there = factories.InstanceFactory(name="there", address="127.0.0.1", port=sshd.port, credential=key)
-        trust(owner, host_keys=[note_presented(there, sshd.host_key)])
-        assert status_of("--dry-run", "--on", "there", "true") == 255
-    row = Run.objects.get().invocations.get()
-    assert (row.status, row.reason) == ("unreachable", "auth_failed")
-    assert "unreachable" in capfd.readouterr().err

@@ -6,8 +6,8 @@ import pytest
 
 from console.runs.models import Run
 from instances.access.models import Role
-from tests.console.management.test_run import status_of
 from tests.support import factories
+from tests.support.command_line import status_of
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 DECLARED = [{"name": "x", "required": True, "pattern": "[^!]*"}, {"name": "token", "type": "secret", "required": True}]

@@ -10,6 +10,7 @@ from console.members.models import User
 from instances.access.models import Role
 from instances.audit.models import AuditEntry
 from tests.support.factories import UserFactory
+from tests.support.site import browser
 
 pytestmark = pytest.mark.django_db
 PASSWORD, ANOTHER = "a long enough passphrase", "another long passphrase"
@@ -100,9 +101,12 @@ def test_too_many_wrong_passwords_lock_out_from_that_address_only(client, settin
         response = sign_in(client, user.username, "wrong", HTTP_X_FORWARDED_FOR=f"10.0.0.{number}")
     assert response.status_code == 429
     assert "Too many attempts" in response.content.decode()
+    began = AccessAttempt.objects.values_list("attempt_time", "post_data").get()
     assert sign_in(client, user.username).status_code == 429
+    # The wait does not begin anew, and what is kept does not grow.
+    assert AccessAttempt.objects.values_list("attempt_time", "post_data").get() == began
     assert not is_signed_in(client)
-    assert sign_in(Client(), other.username).status_code == 302
+    assert sign_in(browser(), other.username).status_code == 302
     assert sign_in(Client(REMOTE_ADDR="192.0.2.7"), user.username).status_code == 302
 
 
@@ -114,7 +118,7 @@ def test_a_lockout_keeps_no_password(client, caplog):
 
 
 def test_forms_without_their_token_are_refused():
-    client = Client(enforce_csrf_checks=True)
+    client = browser(enforce_csrf_checks=True)
     user = person(Role.ADMINISTRATOR)
     assert sign_in(client, user.username).status_code == 403
     client.force_login(user)
@@ -139,13 +143,13 @@ def test_a_link_leads_to_choosing_a_password_and_in(client):
     assert path.strip("/").split("/")[-1] not in page
     assert choose(client).url == reverse("home")
     assert is_signed_in(client)
-    assert sign_in(Client(), user.username).status_code == 302
+    assert sign_in(browser(), user.username).status_code == 302
 
 
 def test_looking_at_a_link_does_not_use_it_up(client):
     path = services.make_sign_in_link(UserFactory())
     for _ in range(3):
-        visitor = Client()
+        visitor = browser()
         assert visitor.get(path, follow=True).status_code == 200
     client.get(path)
     assert choose(client).status_code == 302
@@ -153,13 +157,13 @@ def test_looking_at_a_link_does_not_use_it_up(client):
 
 def test_a_used_link_is_gone(client):
     path = services.make_sign_in_link(UserFactory())
-    late = Client()
+    late = browser()
     late.get(path)
     client.get(path)
     choose(client)
     assert choose(late, ANOTHER).status_code == 410
     assert not is_signed_in(late)
-    response = Client().get(path)
+    response = browser().get(path)
     assert response.status_code == 410
     assert "no longer good" in response.content.decode()
 
@@ -189,14 +193,14 @@ def test_a_link_of_somebody_else_replaces_who_is_signed_in(client):
 
 
 def test_a_password_change_ends_the_other_sessions_and_keeps_this_one(client):
-    user, other = person(), Client()
+    user, other = person(), browser()
     sign_in(client, user.username)
     sign_in(other, user.username)
     values = {"old": PASSWORD, "password": ANOTHER, "again": ANOTHER}
     assert client.post(reverse("account"), values).status_code == 302
     assert is_signed_in(client)
     assert not is_signed_in(other)
-    assert sign_in(Client(), user.username, ANOTHER).status_code == 302
+    assert sign_in(browser(), user.username, ANOTHER).status_code == 302
 
 
 @pytest.mark.parametrize(
@@ -216,8 +220,24 @@ def test_a_refused_password_change_says_why_and_shows_no_password(client, values
     assert ANOTHER not in response.content.decode()
 
 
+def test_a_session_cannot_try_passwords_without_end(client, settings, caplog):
+    user = person()
+    client.force_login(user)
+    values = {"password": "canary-55b1 phrase", "again": "canary-55b1 phrase"}
+    for number in range(settings.AXES_FAILURE_LIMIT):
+        response = client.post(reverse("account"), {"old": f"canary-55b1 {number}", **values})
+    assert response.status_code == 429
+    assert "Wait 15 minutes" in response.content.decode()
+    assert "To your account" in response.content.decode()
+    assert client.post(reverse("account"), {"old": PASSWORD, **values}).status_code == 429
+    assert User.objects.get(pk=user.pk).check_password(PASSWORD)
+    # Both places count together, and what was tried is kept nowhere.
+    assert sign_in(Client(), user.username).status_code == 429
+    assert "canary-55b1" not in repr(list(AccessAttempt.objects.values())) + caplog.text
+
+
 def test_signing_out_everywhere_ends_all_sessions(client):
-    user, other = person(), Client()
+    user, other = person(), browser()
     sign_in(client, user.username)
     sign_in(other, user.username)
     assert client.post(reverse("sign-out-everywhere")).url == reverse("sign-in")
@@ -250,7 +270,7 @@ def test_a_member_is_added_and_the_link_shown_once(client, administrator):
     assert link
     assert response.headers["Cache-Control"].count("no-store")
     assert not link_in(client.get(reverse("people")).content.decode())
-    visitor = Client()
+    visitor = browser()
     visitor.get(link[0].removeprefix("http://testserver"))
     assert choose(visitor).status_code == 302
     assert services.role_of(User.objects.get(username="ana")) == Role.OPERATOR
@@ -275,14 +295,14 @@ def test_roles_deactivation_and_links_by_buttons(client, administrator):
     assert act(client, member, "role", role="operator").status_code == 302
     assert services.role_of(member) == Role.OPERATOR
     assert act(client, member, "deactivate").status_code == 302
-    assert sign_in(Client(), member.username).status_code == 422
+    assert sign_in(browser(), member.username).status_code == 422
     assert act(client, member, "link").status_code == 422
     assert act(client, member, "activate").status_code == 302
     assert link_in(act(client, member, "link").content.decode())
 
 
 def test_a_deactivated_member_is_out_with_the_next_click(client, administrator):
-    member, theirs = person(), Client()
+    member, theirs = person(), browser()
     sign_in(theirs, member.username)
     act(client, member, "deactivate")
     assert not is_signed_in(theirs)
@@ -291,7 +311,7 @@ def test_a_deactivated_member_is_out_with_the_next_click(client, administrator):
 
 
 def test_signing_a_member_out(client, administrator):
-    member, theirs = person(), Client()
+    member, theirs = person(), browser()
     sign_in(theirs, member.username)
     act(client, member, "sign-out")
     assert not is_signed_in(theirs)

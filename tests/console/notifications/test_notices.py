@@ -150,9 +150,11 @@ def test_what_is_no_success_did_not_arrive(status, is_final, said):
 def test_a_network_that_is_denied_is_not_connected_to(host):
     with posts_received() as posts:
         hook = factories.webhook("inside", posts.url.replace("127.0.0.1", host))
-        with pytest.raises(NotSent, match="never connects to"):
+        with pytest.raises(NotSent, match="never connects to") as caught:
             send(notice_to(hook), denied_networks=("127.0.0.0/8", "::1/128"))
         assert posts.got == []
+    # Waiting would not help.
+    assert caught.value.is_final
 
 
 def test_nothing_listening_is_said_in_few_words():
@@ -181,11 +183,12 @@ def test_without_a_mail_server_an_e_mail_is_given_up():
 
 def test_it_is_tried_again_later_and_given_up_in_the_end():
     notice = notice_to(factories.webhook("chat", "https://chat.example"))
-    waits = []
-    while Notice.objects.get().state == NoticeState.WAITING:
+    for wait_s in services.WAITS_S:
+        wait, before = datetime.timedelta(seconds=wait_s), timezone.now()
         services.note_not_sent(notice.key, "503", is_final=False)
-        waits.append((Notice.objects.get().due_at - timezone.now()).total_seconds())
-    assert [round(wait, -1) for wait in waits[:6]] == list(services.WAITS_S)
+        assert before + wait <= Notice.objects.get(state=NoticeState.WAITING).due_at <= timezone.now() + wait
+    services.note_not_sent(notice.key, "503", is_final=False)
+    assert Notice.objects.get().state != NoticeState.WAITING
     assert (Notice.objects.get().attempts, Notice.objects.get().answer) == (7, "503")
 
 
@@ -255,6 +258,22 @@ def test_a_name_is_taken_once(client, admin):
     factories.webhook("chat", "https://chat.example")
     answer = client.post(reverse("add-destination"), {"name": "chat", "kind": "webhook", "url": "https://x.example"})
     assert "already" in str(answer.context["form"].errors["name"])
+
+
+def test_who_was_overtaken_is_told_loses_nothing_and_may_save_after_it(client, admin):
+    hook = factories.webhook("chat", "https://chat.example")
+    page = reverse("destination", args=[hook.pk])
+    base = client.get(page).context["base"]
+    services.new_secret(admin, destination=hook)
+    assert client.post(page, {"name": "first", "url": hook.url, "base": base}).status_code == 302
+    mine = {"name": "second", "url": "https://chat.example/second"}
+    refused = client.post(page, mine | {"base": base})
+    assert refused.status_code == 422
+    assert "changed meanwhile" in refused.content.decode()
+    assert Destination.objects.get().name == "first"
+    assert refused.context["form"]["url"].value() == mine["url"]
+    assert client.post(page, mine | {"base": refused.context["base"]}).status_code == 302
+    assert (Destination.objects.get().name, Destination.objects.get().secret_number) == ("second", 2)
 
 
 def test_the_log_shows_the_server_but_not_the_token(client, admin):

@@ -63,12 +63,36 @@ def test_what_has_no_line_end_is_shown_when_none_can_come(run):
     assert texts(page(run.invocations.all()).lines) == [(0, "a"), (0, "b")]
 
 
+def test_what_has_no_line_end_comes_once_to_who_watches_when_it_has_ended(run):
+    arrive(run, (0, OUT, b"a"), (0, ERR, b"b\n"), (1, OUT, b"c\n"), (2, OUT, b"d\n"))
+    run.invocations.update(status=Status.RUNNING, finished_at=None, revision=5)
+    shown = page(run.invocations.all())
+    assert (texts(shown.lines), shown.revision) == ([(0, "b"), (1, "c"), (2, "d")], 5)
+    run.invocations.filter(ordinal__lt=2).update(status=Status.FAILED, finished_at=timezone.now(), revision=6)
+    later = page(run.invocations.all(), after=shown.last, ended_since=shown.revision)
+    assert (texts(later.lines), later.revision, later.has_later) == ([(0, "a")], 6, False)
+    again = page(run.invocations.all(), after=later.last, ended_since=later.revision)
+    assert texts(again.lines) == []
+
+
+def test_what_ended_with_more_output_is_not_said_twice(run):
+    arrive(run, (0, OUT, b"a"), (1, OUT, b"c\n"))
+    run.invocations.update(status=Status.RUNNING, finished_at=None, revision=5)
+    shown = page(run.invocations.all())
+    invocation = run.invocations.get(ordinal=0)
+    Output.objects.create(invocation=invocation, offset=1, stream_offset=1, kind=OUT, data=b"b", at=timezone.now())
+    run.invocations.filter(ordinal=0).update(size=2, status=Status.FAILED, finished_at=timezone.now(), revision=6)
+    later = page(run.invocations.all(), after=shown.last, ended_since=shown.revision)
+    assert texts(later.lines) == [(0, "ab")]
+    assert texts(page(run.invocations.all(), after=later.last, ended_since=later.revision).lines) == []
+
+
 def test_what_was_not_kept_is_a_line(run):
     arrive(run, (0, OUT, b"a\n"), (0, GAP, b"1500"), (0, OUT, b"b\n"))
     assert texts(page(run.invocations.all()).lines) == [(0, "a"), (0, "1,500 bytes were not kept"), (0, "b")]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.data())
 def test_pages_forward_and_backward_are_the_whole(data):
     """Whatever arrives and wherever rows are cut, no line is torn, doubled or lost."""
@@ -98,6 +122,12 @@ def test_a_page_holds_so_many_bytes_and_at_least_one_row(run, monkeypatch):
     arrive(run, (0, OUT, b"long line\n"), (1, OUT, b"a\n"), (2, OUT, b"b\n"))
     last = page(run.invocations.all())
     assert (texts(last.lines), last.has_earlier) == ([(2, "b")], True)
+
+
+def test_a_page_takes_a_few_queries_whatever_the_number_of_instances(run, django_assert_max_num_queries):
+    arrive(run, *((ordinal, OUT, b"a\n") for ordinal in range(3)))
+    with django_assert_max_num_queries(3):
+        assert len(page(run.invocations.all()).lines) == 3
 
 
 def test_a_code_page_is_read(run):

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from console.results import comparing
@@ -38,7 +38,6 @@ def test_what_is_the_same_for_long_is_left_out_and_counted():
     assert [(line.left, line.right) for line in found.lines[3:6]] == [(50, 50), (None, 51), (51, 52)]
 
 
-@settings(deadline=None)
 @given(LINES, LINES)
 def test_what_is_shown_leads_from_one_to_the_other(left, right):
     assume(left != right)

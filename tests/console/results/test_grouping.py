@@ -48,6 +48,11 @@ def test_in_which_order_the_streams_arrived_does_not_matter():
     assert shape(run, Rules(times=True)) == [[0, 1], [2]]
 
 
+def test_a_stream_is_not_taken_for_the_other_whatever_is_passed_over():
+    run = runs.ended_with([[(OUT, b"a\n"), (ERR, b"b\n")], [(OUT, b"a\nb\n")]])
+    assert shape(run, Rules(looks=True, times=True)) == [[0], [1]]
+
+
 def test_what_became_of_others_is_a_group_each():
     run = runs.ended_with([b"a\n"] * 8)
     for ordinal, (status, reason) in enumerate(

@@ -2,7 +2,7 @@ import itertools
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from console.results import search as searching
@@ -29,7 +29,6 @@ def naive(text, needle):
     return [number for number, line in enumerate(lines, 1) if needle in line]
 
 
-@settings(deadline=None)
 @given(TEXT, st.lists(st.integers(0, 200), max_size=8), st.sampled_from(["é", "ab", "a b", "ß", "éa", "b"]))
 def test_wherever_rows_are_cut_the_same_lines_are_found(text, places, needle):
     found = search_one(NOBODY, cut(text.encode(), places), compiled(needle, is_case=True))
@@ -38,7 +37,6 @@ def test_wherever_rows_are_cut_the_same_lines_are_found(text, places, needle):
     assert [hit.number for hit in found.hits] == wanted[: searching.LINES_OF_ONE]
 
 
-@settings(deadline=None)
 @given(TEXT, TEXT, st.lists(st.booleans(), max_size=12))
 def test_streams_do_not_tear_each_others_lines(out, err, order):
     """However they alternate, each stream's lines are whole."""
@@ -143,3 +141,10 @@ def test_lines_around_one_are_those_of_the_output():
     shown = excerpt(run.invocations.get(), 15_000, around=2)
     assert [(number, text) for number, _, text in shown.lines] == [(n, f"line {n}") for n in range(14_998, 15_003)]
     assert re.fullmatch(r"line \d+", shown.lines[0][2])
+
+
+@pytest.mark.django_db
+def test_a_search_takes_a_few_queries_whatever_the_number_of_instances(django_assert_max_num_queries):
+    run = runs.ended_with([b"needle\n"] * 3)
+    with django_assert_max_num_queries(2):
+        assert search(run.invocations.all(), compiled("needle")).lines == 3

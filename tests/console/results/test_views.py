@@ -174,7 +174,9 @@ def test_all_lines_are_one_page_with_names_and_a_download(client, operator):
 
 def test_later_lines_are_asked_for_while_the_run_goes(client, operator):
     run = runs.send(2)
-    assert f'hx-get="/runs/{run.pk}/combined/?after=0-0-0" hx-trigger="load delay:1s"' in page(client, run, "combined/")
+    assert f'hx-get="/runs/{run.pk}/combined/?after=0-0-0&amp;seen=1" hx-trigger="load delay:1s"' in page(
+        client, run, "combined/"
+    )
     part = page(client, run, "combined/", "?after=0-0-0", HX_Request="true", HX_Target="p#combined-later")
     assert part.strip().startswith('<p id="combined-later"')
 

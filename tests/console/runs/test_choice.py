@@ -5,7 +5,7 @@ import re
 import pytest
 from django.db import transaction
 from django.urls import reverse
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from console.runs.choice import Choice, chosen
@@ -41,6 +41,21 @@ def test_it_comes_to_what_matches_when_it_is_asked(operator):
     assert [instance.name for instance in chosen(operator, choice)] == ["web-1"]
     factories.InstanceFactory(name="web-2")
     assert [instance.name for instance in chosen(operator, choice)] == ["web-1", "web-2"]
+
+
+@pytest.mark.parametrize(
+    "ids", ["9" * 19, "9" * 5000, "²,٣", "-1"], ids=["longer than an id", "endless", "other", "negative"]
+)
+def test_ids_that_no_row_has_are_passed_over(client, operator, ids):
+    choice = Choice(ids=ids, by_query=False)
+    assert chosen(operator, choice) == []
+    for url in (reverse("send"), reverse("send-targets")):
+        assert client.get(url, {"ids": ids}).status_code == 200
+    found = Choice(by_query=True, query="web", group=ids, except_ids=ids)
+    assert chosen(operator, found) == []
+    sent = {"command": "id", "command_type": "shell", "sessions": "1", "saved_version": ids}
+    for data in ({**sent, "sessions": ids}, sent, {**sent, "sessions": "", "ids": ids}):
+        assert client.post(reverse("send"), data).status_code == 422
 
 
 def test_a_run_keeps_the_choice_and_the_version_it_was_filled_from(client, operator):
@@ -318,7 +333,7 @@ EDITS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(query=st.sampled_from(["web", "env:prod", "-web", "web -env:prod", "state:disabled", "name:1"]), edits=EDITS)
 def test_what_runs_is_what_was_shown_whatever_happens_to_the_inventory(operator, query, edits):
     with transaction.atomic():

@@ -1,6 +1,5 @@
 import asyncio
 from contextlib import asynccontextmanager
-from time import monotonic
 from types import SimpleNamespace
 
 from console.runs import invoke
@@ -40,15 +39,14 @@ async def no_flush():
 async def test_a_stop_while_connecting_ends_it_at_once():
     stop, pool = StopSignal(), Unreachable()
     wanted = work(stop)
-    began_at = monotonic()
     async with asyncio.TaskGroup() as group:
         going = group.create_task(invoke.invoke(wanted, pool=pool, flush=no_flush))
         await pool.asked.wait()
         stop.request(StopCause.USER)
     assert going.result() is None
     assert wanted.journal.status is Status.CANCELLED
+    # Not at the end of what it waited for.
     assert pool.given_up
-    assert monotonic() - began_at < 5
 
 
 async def test_a_stop_from_before_dials_nothing():

@@ -20,6 +20,11 @@ def operator(client):
     return user
 
 
+@pytest.mark.parametrize("again", ["abc", "0", "-1", "9" * 30, "²"])
+def test_a_run_that_is_none_cannot_be_sent_again(again, operator, client):
+    assert client.get(reverse("send"), {"again": again}).status_code == 404
+
+
 @pytest.fixture
 def saved(operator):
     saved = factories.saved_command(name="disk", owner=operator)
@@ -118,7 +123,7 @@ def test_nothing_changed_makes_no_version(client, saved):
         ({"keep": "command", "keep_name": "disk"}, "named disk already"),
         ({"keep_name": "disk"}, "named disk already"),
         ({"keep": "version", "command": ""}, "Enter a command"),
-        ({"keep": "version", "command": "df -h", "timeout_s": "0"}, "greater than or equal to 1"),
+        ({"keep": "version", "command": "df -h", "timeout_s": "0"}, "The time limit is between"),
         ({"keep": "version", "command": "df -h", "max_concurrency": "5000"}, "Enter a number from 1 to 1000"),
     ],
     ids=["no-name", "taken", "taken-name", "empty", "option", "option-late"],

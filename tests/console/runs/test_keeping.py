@@ -113,7 +113,7 @@ def test_a_forecast_says_what_will_be_gone_by_then():
     ended_run(days_ago=85, output=b"x" * 1000)
     run_of(saved_with(0), days_ago=85)
     now = timezone.now()
-    first, second = retention.forecast(SETTING, [now, now + timedelta(days=7)])
+    _, (first, second) = retention.forecast(SETTING, [now, now + timedelta(days=7)])
     assert (len(first.runs), first.run_bytes) == (1, 100)
     assert (len(second.runs), second.run_bytes) == (2, 1100)
 

@@ -4,7 +4,7 @@ import logging
 import time
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from console.runs.models import Run
@@ -14,8 +14,9 @@ from tests.support import factories, many
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 logger = logging.getLogger(__name__)
 COUNT = 10_000
-# The goal is 100 ms (reached when nothing else runs); a test machine that does other things gets more.
-PAGE_S = 0.5
+# In CPU time, of which a page that lists nothing takes about 10 ms: it is as slow as this machine is just now. Drawing
+# every row would take hundreds of them.
+PAGE, SENDING = 50, 600
 LIST = {"HTTP_HX_REQUEST": "true", "HTTP_HX_TARGET": "section#instances"}
 PAGES = [
     ("/", {}),
@@ -29,11 +30,11 @@ PAGES = [
 
 @pytest.fixture(scope="module")
 def crowd(django_db_setup, django_db_blocker):
-    """10,000 instances for all tests here; removed afterwards."""
-    with django_db_blocker.unblock():
+    """10,000 instances for all tests here; undone afterwards."""
+    with django_db_blocker.unblock(), transaction.atomic():
         many.add_instances(COUNT, windows_every=20)
         yield
-        many.remove_instances()
+        transaction.set_rollback(True)
 
 
 @pytest.fixture
@@ -46,18 +47,22 @@ def client(client, crowd):
 def test_a_page_of_the_list_is_quick(client, path, headers):
     with CaptureQueriesContext(connection) as queries:
         assert client.get(path, **headers).status_code == 200
-    number = len(queries)
-    took = sorted(seconds_of(client.get, path, **headers) for _ in range(20))
-    logger.info("%s: %s queries, median %.3f s, p95 %.3f s", path, number, took[10], took[18])
-    assert number <= 15
-    # The median: what else the machine does must not fail it.
-    assert took[10] <= PAGE_S
+    assert len(queries) <= 15
+    assert pages_taken(client, client.get, path, **headers) <= PAGE
+
+
+def pages_taken(client, call, *arguments, tries=3, **options):
+    """How many pages that list nothing could be drawn meanwhile, in the quickest of some tries."""
+    took = min(seconds_of(call, *arguments, **options) for _ in range(tries))
+    nothing = min(seconds_of(client.get, "/account/") for _ in range(3))
+    logger.info("%s: %.3f s, nothing: %.3f s", arguments[0], took, nothing)
+    return took / nothing
 
 
 def seconds_of(call, *arguments, **options):
-    begun = time.perf_counter()
+    begun = time.process_time()
     call(*arguments, **options)
-    return time.perf_counter() - begun
+    return time.process_time() - begun
 
 
 def all_of_them(**changes):
@@ -84,12 +89,11 @@ def test_the_dialog_counts_all_and_names_a_few(client):
     assert len(shown) < 10_000
 
 
-def test_sending_to_all_is_done_within_a_few_seconds(client):
-    took = seconds_of(client.post, "/send/", all_of_them())
+def test_sending_to_all_is_one_short_step(client):
+    taken = pages_taken(client, client.post, "/send/", all_of_them(), tries=1)
     run = Run.objects.get()
-    logger.info("%s", f"{took:.2f} s")
     assert (run.target_count, run.counts) == (COUNT, {"queued": 9500, "skipped": 500})
-    assert took < 5
+    assert taken <= SENDING
 
 
 def test_ids_of_all_are_one_field(client):
@@ -103,12 +107,10 @@ def test_a_page_of_a_run_over_all_is_quick(client):
     address = f"/runs/{many.add_ended_run(COUNT)}/"
     panel = {"HTTP_HX_REQUEST": "true", "HTTP_HX_TARGET": "aside#panel"}
     pages = [f"{address}?page=200", f"{address}?status=failed&page=9", f"{address}?i=9998"]
-    took = [sorted(seconds_of(client.get, page, **panel) for _ in range(5))[2] for page in pages]
-    logger.info("%s", [round(seconds, 3) for seconds in took])
     with CaptureQueriesContext(connection) as queries:
         client.get(pages[0], **panel)
     assert len(queries) <= 15
-    assert max(took) <= PAGE_S
+    assert max(pages_taken(client, client.get, page, **panel) for page in pages) <= PAGE
 
 
 @pytest.mark.parametrize("kept", ["west", None])
@@ -116,10 +118,10 @@ def test_a_group_of_the_address_is_what_is_sent_to(client, kept):
     west = Group.objects.get(name="west")
     user = factories.UserFactory(selected_group=west if kept else None)
     client.force_login(user)
-    wanted = "" if kept else west.pk
-    count = COUNT if kept else COUNT // 4
-    assert f'data-count="{count}"' in client.get("/send/targets/", all_of_them(group=wanted)).content.decode()
-    client.post("/send/", all_of_them(group=wanted, expected_count=count, confirmed_count=count))
+    # Of one rack, a quarter of which is in that group.
+    asked, count = {"group": "" if kept else west.pk, "query": "rack:r7", "everything": ""}, 40 if kept else 10
+    assert f'data-count="{count}"' in client.get("/send/targets/", all_of_them(**asked)).content.decode()
+    client.post("/send/", all_of_them(**asked, expected_count=count, confirmed_count=count))
     assert Run.objects.get().target_count == count
 
 

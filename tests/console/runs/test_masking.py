@@ -29,7 +29,7 @@ class Kept:
         self.streams[stream] += data
 
 
-@settings(deadline=None, max_examples=1000)
+@settings(max_examples=1000)
 @given(SECRETS, st.lists(st.one_of(PIECES, st.integers(0, 3)), max_size=8), st.randoms(use_true_random=False))
 def test_however_it_is_cut_it_is_masked_as_the_whole_is(secrets, pieces, chance: random.Random):
     text = "".join(secrets[piece % len(secrets)] if isinstance(piece, int) else piece for piece in pieces).encode()

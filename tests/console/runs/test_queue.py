@@ -168,7 +168,7 @@ def test_racing_workers_never_share_an_invocation_nor_exceed_the_limit():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=30)
+        thread.join(timeout=120)
     assert len(claims) == len({claim.invocation_id for claim in claims}) == 25
     assert run.invocations.filter(status="connecting").count() == 25
 

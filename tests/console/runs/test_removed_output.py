@@ -9,7 +9,6 @@ from types import SimpleNamespace
 
 import pytest
 from channels.db import database_sync_to_async
-from channels.testing import WebsocketCommunicator
 from django.db import connection
 from django.urls import reverse
 
@@ -18,6 +17,7 @@ from console.runs.models import Invocation, Output, OutputKind, Run
 from console.runs.terminal_view import TerminalView
 from tests.support import factories
 from tests.support.runs import ended_run
+from tests.support.sockets import PatientSocket
 
 RECORD = struct.Struct(">BIQI")
 DATA = bytes(range(256)) * 4096
@@ -129,7 +129,7 @@ def _live(monkeypatch):
 
 
 async def connected(viewer):
-    page = WebsocketCommunicator(consumers.ViewerConsumer.as_asgi(), "/ws/")
+    page = PatientSocket(consumers.ViewerConsumer.as_asgi(), "/ws/")
     page.scope |= {"user": viewer, "session": SimpleNamespace(session_key="any")}
     assert (await page.connect())[0]
     return page
@@ -138,7 +138,7 @@ async def connected(viewer):
 async def hear(page, wanted):
     """What the page is sent up to the first text with these words."""
     while True:
-        message = await page.receive_output(timeout=5)
+        message = await page.receive_output()
         assert message["type"] == "websocket.send"
         if wanted in message.get("text", ""):
             return message["text"]

@@ -249,7 +249,7 @@ def test_looking_costs_little_however_long_the_history_is():
                 step.endswith(("INDEX stored_output", "INDEX recheck_invocations", "INDEX kept_by_own_rule"))
                 for step in scans
             ), sql
-    assert added_up == 2
+    assert added_up == 1
 
 
 # ------------------------------------------------------------------ the record

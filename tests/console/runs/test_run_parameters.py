@@ -63,13 +63,19 @@ def same(run):
     return {"command_type": "shell", "choose": "run", "former_run": str(run.pk), "which": "all"}
 
 
+def chosen_in(page, name):
+    """What a list of the page has chosen."""
+    (options,) = re.findall(rf'<select name="{name}"[^>]*>(.*?)</select>', page, re.DOTALL)
+    return re.search(r'value="([^"]*)" selected', options)[1]
+
+
 def orders(run):
     claims = queue.claim(enlisted_worker(), slots=10, run_id=run.pk)
     return preparation.prepare(claims, Prompts())
 
 
 def test_a_run_keeps_the_text_as_it_was_sent_and_the_values_but_not_the_secret_one(operator, version):
-    answer = submit(operator, version, param_level="high")
+    answer = submit(operator, version, param_level="high", param_dry="false")
     assert answer.status_code == 302
     run = Run.objects.get()
     assert run.command == 'deploy "${PARAM_release}" \'\'"${PARAM_note}"\'\' "${MUSTER_INSTANCE_NAME}"\n'
@@ -177,7 +183,7 @@ def test_a_command_of_ones_own_has_no_placeholders(operator):
 
 
 def test_run_again_shows_the_saved_text_and_the_values_and_asks_for_the_secret(operator, version):
-    submit(operator, version, param_level="high")
+    submit(operator, version, param_level="high", param_dry="false")
     run = Run.objects.get()
     page = operator.get(reverse("send"), {"again": run.pk, "which": "all"}).content.decode()
     fields = fields_of(page)
@@ -186,8 +192,8 @@ def test_run_again_shows_the_saved_text_and_the_values_and_asks_for_the_secret(o
     assert fields["saved_version"] == str(version.pk)
     assert "param_token" not in fields
     assert SECRET not in page
-    assert 'name="param_dry" aria-describedby="id_param_dry_helptext" id="id_param_dry" checked' not in page
-    operator.post(reverse("send"), {**fields, **VALUES, **same(run), "param_level": "high"})
+    assert chosen_in(page, "param_dry") == "false"
+    operator.post(reverse("send"), {**fields, **VALUES, **same(run), "param_level": "high", "param_dry": "false"})
     again = Run.objects.first()
     assert (again.command, again.parameters, again.pk > run.pk) == (run.command, run.parameters, True)
 
@@ -222,11 +228,31 @@ def test_the_fields_come_by_themselves_with_defaults(operator, version):
     assert "<html" not in page
     assert re.search(r'name="param_note"[^>]*>\s*nothing</textarea>', page)
     assert re.search(r'type="password" name="param_token"', page)
-    assert re.search(r'type="checkbox" name="param_dry"[^>]* checked', page)
+    assert chosen_in(page, "param_dry") == "true"
     assert "Of each instance its instance.tags.site." in page
     assert "param_site" not in page
     none = operator.get(reverse("send-parameters"), {"saved_version": "x"}).content.decode()
     assert "fieldset" not in none
+
+
+@pytest.mark.parametrize("given", ["true", "false"])
+def test_yes_or_no_stays_as_it_was_chosen_whatever_page_comes_in_between(operator, version, given):
+    one = instance()
+    sent = {"command_type": "shell", "command": TEXT, "ids": str(one.pk), "saved_version": version.pk, **VALUES}
+    page = operator.post(reverse("send"), {**sent, "param_dry": given, "look": "1"}).content.decode()
+    assert chosen_in(page, "param_dry") == given
+
+    without_secret = sent | {"param_token": "", "param_dry": given}
+    asked = operator.post(reverse("add-schedule"), without_secret).context["form"]
+    back = operator.post(reverse("add-schedule"), {"values": asked["values"].value(), "do": "back"}).content.decode()
+    assert chosen_in(back, "param_dry") == given
+
+
+def test_every_word_for_yes_is_shown_as_it_is_sent(operator):
+    declared = [{"name": "dry", "type": "boolean", "default": "Yes"}, {"name": "wet", "type": "boolean"}]
+    version = factories.add_version(factories.saved_command(name="Words"), text="id", parameters=declared)
+    page = operator.get(reverse("send-parameters"), {"saved_version": version.pk}).content.decode()
+    assert (chosen_in(page, "param_dry"), chosen_in(page, "param_wet")) == ("true", "false")
 
 
 def test_what_is_kept_from_a_run_keeps_placeholders_and_parameters(operator, version):

@@ -1,4 +1,7 @@
+import io
+
 import pytest
+from django.core.management import call_command
 from django.utils import timezone
 
 from console.runs import queue, run_secrets, services, stopping
@@ -75,6 +78,24 @@ def test_a_secret_that_does_not_open_any_more_is_a_refusal():
     _, claim = claimed(run)
     (refusal,) = preparation.prepare([claim], Prompts())
     assert refusal == preparation.SECRETS_UNREADABLE
+
+
+def test_old_keys_stay_while_a_run_that_waits_needs_them_and_a_rotation_seals_its_secrets_again(
+    settings, tmp_path, capsys
+):
+    settings.DATA_DIR = tmp_path
+    run = send(secrets=(("TOKEN", SECRET),))
+    # As when the run was sent while the keys were rotated.
+    vault.rotate()
+    with pytest.raises(SystemExit):
+        call_command("rotate_keys", "--drop-old")
+    assert "1 secret is still sealed" in capsys.readouterr().err
+    assert run_secrets.opened([run]) == {run.pk: (("TOKEN", SECRET),)}
+    out = io.StringIO()
+    call_command("rotate_keys", stdout=out)
+    call_command("rotate_keys", "--drop-old", stdout=out)
+    assert out.getvalue().startswith("1 secret sealed with a new key; none left under older ones.")
+    assert run_secrets.opened([run]) == {run.pk: (("TOKEN", SECRET),)}
 
 
 @pytest.mark.parametrize(

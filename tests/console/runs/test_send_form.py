@@ -8,7 +8,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
-from console.runs import run_secrets
+from console.runs import run_secrets, views
 from console.runs.models import Run
 from instances.access.models import Role
 from tests.support import factories
@@ -28,6 +28,19 @@ def operator(client):
 def submit(client, **fields):
     instance = factories.InstanceFactory()
     return client.post(reverse("send"), {"command_type": "shell", "command": "true", "ids": str(instance.pk), **fields})
+
+
+def test_a_list_of_saved_commands_that_is_cut_off_says_so_and_leads_to_the_library(operator, monkeypatch):
+    monkeypatch.setattr(views, "SAVED_LISTED", 2)
+    for name in ("a", "B"):
+        factories.saved_command(name=name)
+    cut_off = "Only the first 2 are listed"
+    assert cut_off not in operator.get(reverse("send")).content.decode()
+    factories.saved_command(name="c")
+    page = operator.get(reverse("send")).content.decode()
+    assert [name for name in ("a", "B", "c") if f">{name}</option>" in page] == ["a", "B"]
+    assert cut_off in page
+    assert f'href="{reverse("saved-commands")}">All saved commands</a>' in page
 
 
 def test_everything_around_a_command_is_taken_and_shown(operator):
@@ -126,3 +139,35 @@ def test_sending_again_asks_for_the_secrets_again(operator):
     assert again.pk > run.pk
     for name in ("script_name", "run_as", "arguments", "environment", "secret_names", "command_sha256"):
         assert getattr(again, name) == getattr(run, name), name
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("timeout_s", "-5", "The time limit is between 1 and 604,800 seconds."),
+        ("timeout_s", "604801", "The time limit is between 1 and 604,800 seconds."),
+        ("batch_pause_s", "-1", "The pause is between 0 and 86,400 seconds."),
+        ("connect_attempts", "0", "Between 1 and 5 attempts can be made."),
+        ("connect_delay_s", "0", "The delay is between 1 and 3,600 seconds."),
+        ("working_directory", "/srv/\x01app", "A working directory is one line without control characters."),
+        ("interpreter", "python3\nx", "An interpreter is one line without control characters."),
+    ],
+)
+def test_what_cannot_be_is_told_beside_its_field_in_a_plain_sentence(operator, field, value, says):
+    answer = submit(operator, **{field: value})
+    assert answer.status_code == 422
+    assert answer.context["form"].errors == {field: [says]}
+    assert not Run.objects.exists()
+
+
+def test_a_windows_folder_that_cannot_be_is_told_in_the_section_for_windows(operator):
+    answer = submit(
+        operator,
+        ids=str(factories.InstanceFactory(os="windows").pk),
+        split="1",
+        windows_type="powershell",
+        windows_command="dir",
+        windows_directory="C:\\a\x1bb",
+    )
+    assert answer.status_code == 422
+    assert set(answer.context["form"].errors) == {"windows_directory"}

@@ -2,12 +2,12 @@ from types import SimpleNamespace
 
 import pytest
 from channels.db import database_sync_to_async
-from channels.testing import WebsocketCommunicator
 
 from console.runs import consumers, queue, viewing
 from console.runs.presentation import run_view
 from instances.access.models import Grant, Role
 from tests.support import factories, runs
+from tests.support.sockets import PatientSocket
 
 
 def viewer_and_run():
@@ -25,8 +25,8 @@ def test_output_may_be_seen_as_long_as_the_grant_is_there():
     assert not viewing.may_see(viewer, invocation.pk)
 
 
-def watched(run, page=1, **look):
-    return viewing.Watching(run.actor, run.pk, "all", page, **look)
+def watched(run, page=1, status="all", **look):
+    return viewing.Watching(run.actor, run.pk, status, page, **look)
 
 
 def changed(run, ordinal):
@@ -43,7 +43,7 @@ def test_only_rows_on_the_viewers_page_are_sent():
         look.news()
     changed(run, 3)
     first, second = (look.news() for look in looks)
-    assert 'hx-target="#i-3"' in first
+    assert f"""hx-target="#run[data-run='{run.pk}'] #i-3\"""" in first
     assert "#i-" not in second
     assert "#run-summary" in second
     assert looks[0].news() == ""
@@ -59,10 +59,41 @@ def test_no_frame_has_more_than_a_page_of_rows():
 
 
 @pytest.mark.django_db
+def test_rows_find_their_place_only_under_the_filter_and_on_the_page_that_were_asked_for():
+    """Who has chosen another filter meanwhile is not put back by a frame that was on its way."""
+    run = runs.send(60)
+    look = watched(run, page=2, status="queued")
+    look.news()
+    changed(run, 0)
+    place = f"""<hx-partial hx-target="#run[data-run='{run.pk}'] #run-rows[data-status='queued'][data-page='{{}}']\""""
+    assert place.format(2) in look.news()
+    for ordinal in range(1, 12):
+        changed(run, ordinal)
+    # There is no page 2 any more, and page 1 takes its place.
+    frame = look.news()
+    assert place.format(2) in frame
+    assert 'data-status="queued" data-page="1"' in frame
+
+
+@pytest.mark.django_db
+def test_rows_that_changed_between_the_request_and_the_watch_are_sent():
+    run = runs.send(3)
+    drawn = run_view(run.actor, run, status="queued", page=1).run.revision
+    changed(run, 1)
+    run.refresh_from_db()
+    frame = watched(run, status="queued", drawn=drawn).news()
+    assert " #run-rows[" in frame
+    assert 'id="i-1"' not in frame
+    # As they are drawn already, they are not.
+    assert " #run-rows[" not in watched(run, status="queued", drawn=run.revision).news()
+    assert " #run-rows[" not in watched(run, drawn=drawn).news()
+
+
+@pytest.mark.django_db
 def test_what_is_open_is_not_guessed_from_the_page():
     run = runs.send(60)
     look = watched(run, page=2)
-    assert 'hx-target="#run-opened"' not in look.news()
+    assert ' #run-opened"' not in look.news()
     look.opened = 3
     assert 'data-i="3"' in look.news()
     assert look.news() == ""
@@ -79,7 +110,7 @@ def test_what_is_opened_while_the_news_is_gathered_is_for_the_next_call(monkeypa
         return view
 
     monkeypatch.setattr(viewing, "run_view", opening)
-    assert 'hx-target="#run-opened"' not in look.news()
+    assert ' #run-opened"' not in look.news()
     assert 'data-i="1"' in look.news()
 
 
@@ -98,7 +129,7 @@ async def test_another_page_keeps_what_is_open():
 
 async def frame_with(page, text):
     """Return the next frame that holds a text."""
-    while text not in (frame := await page.receive_from(timeout=5)):
+    while text not in (frame := await page.receive_from()):
         pass
     return frame
 
@@ -109,6 +140,6 @@ def _sessions_live(monkeypatch):
 
 
 def viewers_page(viewer):
-    page = WebsocketCommunicator(consumers.ViewerConsumer.as_asgi(), "/ws/")
+    page = PatientSocket(consumers.ViewerConsumer.as_asgi(), "/ws/")
     page.scope |= {"user": viewer, "session": SimpleNamespace(session_key="any")}
     return page

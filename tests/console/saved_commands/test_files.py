@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from console.saved_commands.content import AMOUNTS, NUMBERS, OPTIONS, Content, Details
+from console.saved_commands.content import AMOUNTS, LINES, NUMBERS, OPTIONS, Content, Details
 from console.saved_commands.files import read_folder, read_script, write_folder
 
 # Without halves of characters and NUL, which no command holds.
@@ -19,12 +19,16 @@ STARTS = [
 ]
 ODD = st.sampled_from([*STARTS, ":: muster: end\n", "\r\n", "\n", "\r", "\u2028", "\x85", " ", "é ☃ 𝄞", "\ufeff"])
 TEXTS = st.lists(st.one_of(ODD, st.text(CHARACTERS, max_size=20)), max_size=6).map("".join).filter(str.strip)
-LINES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20)
-NAMES = st.one_of(LINES, st.sampled_from(["600", "true", '"quoted"', "[1]", "Disk usage", "disk-usage", "é", "-"]))
+SHOWN = st.text(st.characters(exclude_categories=["C", "Z"], include_characters=" "), min_size=1, max_size=20)
+NAMES = st.one_of(SHOWN, st.sampled_from(["600", "true", '"quoted"', "[1]", "Disk usage", "disk-usage", "é", "-"]))
 TAGS = st.lists(st.sampled_from(["disk", "env:prod", "a.b"]), unique=True, max_size=3)
+ONE_LINE = st.characters(exclude_categories=["Cs", "Cc"])
 OPTION_VALUES = st.dictionaries(
-    st.sampled_from(sorted(set(OPTIONS) - NUMBERS - AMOUNTS)), st.text(CHARACTERS, min_size=1, max_size=20), max_size=3
+    st.sampled_from(sorted(set(OPTIONS) - NUMBERS - AMOUNTS - LINES)),
+    st.text(CHARACTERS, min_size=1, max_size=20),
+    max_size=3,
 )
+LINE_VALUES = st.dictionaries(st.sampled_from(sorted(LINES)), st.text(ONE_LINE, min_size=1, max_size=20), max_size=3)
 
 
 @st.composite
@@ -33,7 +37,7 @@ def commands(draw):
     text, windows = draw(st.sampled_from([(True, False), (False, True), (True, True)]))
     details = Details(name, draw(st.text(CHARACTERS, max_size=30)), draw(TAGS), draw(st.booleans()))
     numbers = draw(st.sampled_from([{}, {"timeout_s": 600}, {"max_errors": "0"}, {"max_concurrency": "10%"}]))
-    options = draw(OPTION_VALUES) | numbers
+    options = draw(OPTION_VALUES) | draw(LINE_VALUES) | numbers
     content = Content(
         text=draw(TEXTS) if text else "",
         windows_type=draw(st.sampled_from(["bat", "powershell"])) if windows else "",

@@ -79,6 +79,15 @@ def test_an_archived_one_and_a_private_one_of_somebody_else_are_left_alone(opera
     assert folders.exported(operator) == {}
 
 
+def test_names_that_differ_in_capitals_alone_are_an_error_of_their_file_alone(operator):
+    services.keep(operator, details=Details("disk"), content=Content(text="df"))
+    plan = folders.plan(operator, {"DISK.sh": b"df", "new.sh": b"id", "New.sh": b"id"})
+    outcomes = {one.name: (one.outcome, one.error.partition(",")[0]) for one in plan.commands}
+    assert outcomes.pop("DISK") == (Outcome.ERROR, "There is disk already")
+    assert sorted(outcomes.values()) == [(Outcome.ERROR, "There is New already"), (Outcome.NEW, "")]
+    folders.apply(operator, plan, source="test")
+
+
 def test_somebody_who_changes_it_between_the_look_and_the_import_is_not_overwritten(operator):
     saved = services.keep(operator, details=Details("disk"), content=Content(text="df"))
     plan = folders.plan(operator, {"disk.sh": b"df -h", "new.sh": b"id"})
@@ -132,7 +141,7 @@ def damaged():
         (lambda: zip_of(**{"C:/a.sh": b"x"}), "leads out of it"),
         (link, "leads out of it"),
         (lambda: zip_of(**{"a.sh": b"\n" * 3_000_000}), "too large for a script"),
-        (lambda: zip_of(**{f"{n}.sh": b"\n" * 1_200_000 for n in range(40)}), "too large for a script"),
+        (lambda: zip_of(**{f"{n}.sh": b"\n" * 1_200_000 for n in range(40)}), "come to more than"),
         (lambda: zip_of(**{f"{n}.sh": b"x" for n in range(2001)}), "more than 2,000 entries"),
         (lambda: b"PK" + b"x" * 2 * 1024 * 1024, "at most 2,097,152 bytes"),
         (damaged, "cannot be read"),

@@ -1,12 +1,13 @@
 """Values of parameters reach scripts byte for byte, wherever a placeholder stands, and none of them is ever run."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from console.saved_commands.parameters import Kind, Parameter, PlaceholderError, ValueRefused, sent_text
@@ -77,7 +78,7 @@ def run_here(text: str, interpreter: str, values: dict[str, str], folder: Path) 
         ["/bin/sh", "-c", delivery.exec_request],
         input=delivery.opening + delivery.go,
         capture_output=True,
-        timeout=30,
+        timeout=120,
         check=True,
         cwd=folder,
         env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
@@ -92,7 +93,7 @@ def test_every_place_gives_every_value_back_and_nothing_of_it_is_run(interpreter
     names = [f"v{number}" for number in range(MANY)]
     parameters = [Parameter(name) for name in names]
 
-    @settings(max_examples=RUNS, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=RUNS)
     @given(st.lists(TEXTS, min_size=MANY, max_size=MANY), st.permutations(range(MANY)))
     def round_trip(values: list[str], order: list[int]) -> None:
         lines = [
@@ -109,7 +110,11 @@ def test_every_place_gives_every_value_back_and_nothing_of_it_is_run(interpreter
     round_trip()
 
 
-@settings(max_examples=100, deadline=None)
+# What may stand for a placeholder; in a comment it stays.
+FORM = r"""(?:'"\$\{PARAM_x\}"'|"\$\{PARAM_x\}"|\$\{PARAM_x\}|\$\{env:PARAM_x\}|%PARAM_x%|\{\{x\}\})"""
+
+
+@settings(max_examples=100)
 @given(
     st.lists(
         st.sampled_from(
@@ -137,15 +142,19 @@ def test_no_text_is_changed_but_for_its_placeholders(pieces: list[str]) -> None:
             sent = sent_text(text, command_type, "", [Parameter("x", Kind.TEXT)])
         except PlaceholderError:
             continue
-        for form in ("'\"${PARAM_x}\"'", '"${PARAM_x}"', "${PARAM_x}", "${env:PARAM_x}", "%PARAM_x%"):
-            sent = sent.replace(form, "{{x}}")
-        assert sent == text.replace("\\{{x}}", "{{x}}")
+        parts = (part.replace("\\{{x}}", "{{x}}") for part in re.split(r"(?<!\\)\{\{x\}\}", text))
+        assert re.fullmatch(FORM.join(map(re.escape, parts)), sent), (text, sent)
+
+
+@pytest.mark.parametrize("text", ["<<A'{{x}}'\n", '<<"{{x}}"\n', "<<A\\\\{{x}}'{{x}}'", "cat <<'A{{x}}'\nA\n"])
+def test_the_word_that_ends_a_here_document_is_no_place(text: str) -> None:
+    with pytest.raises(PlaceholderError):
+        sent_text(text, "shell", "", [Parameter("x", Kind.TEXT)])
 
 
 POWERSHELL_PLACES = '$a = {{v}}; "{{v}} and $({{v}})"; Get-Item {{v}} # {{v}}\n@"\n{{v}}\'\n"@'
 
 
-@settings(deadline=None)
 @given(TEXTS)
 def test_powershell_is_given_the_value_beside_the_script_and_never_in_it(value: str) -> None:
     text = sent_text(POWERSHELL_PLACES, "powershell", "", [Parameter("v")])
@@ -158,7 +167,6 @@ def test_powershell_is_given_the_value_beside_the_script_and_never_in_it(value: 
     ).replace("\n{{v}}'", "\n${env:PARAM_v}'")
 
 
-@settings(deadline=None)
 @given(st.text(max_size=30))
 def test_bat_takes_no_value_in_which_cmd_could_read_anything(value: str) -> None:
     parameter = Parameter("v")

@@ -177,6 +177,8 @@ def test_one_that_runs_point_at_is_not_deleted(operator, kept):
         ({"name": ""}, {}, "name"),
         ({"name": "x" * 81}, {}, "name"),
         ({"name": "two\nlines"}, {}, "name"),
+        ({"name": "\u202ecod"}, {}, "name"),
+        ({"name": "\u200b"}, {}, "name"),
         ({"description": "x" * 2001}, {}, "description"),
         ({"tags": ["no blank"]}, {}, "tags"),
         ({}, {"text": " "}, "text"),
@@ -204,6 +206,24 @@ def test_what_cannot_be_kept_is_refused_with_its_field(operator, details, conten
         )
     assert refused.value.field == field
     assert not SavedCommand.objects.exists()
+
+
+def test_a_name_that_differs_in_capitals_alone_is_refused_but_what_is_there_stays(operator, kept):
+    text, other = Content(text="id"), factories.UserFactory(role=Role.OPERATOR)
+    services.keep(operator, details=Details("Größe"), content=text)
+    for name, there in (("DISK", "disk"), ("gRÖSSE", "Größe")):
+        with pytest.raises(SavedCommandError, match=f"There is {there} already"):
+            services.keep(other, details=Details(name), content=text)
+    with pytest.raises(SavedCommandError, match="There is Größe already"):
+        change(operator, kept, name="GRÖSSE")
+    # One's own, in other capitals.
+    change(operator, kept, name="Disk")
+    # Nobody is told of a private one; made shared, it would stand beside the other.
+    mine = services.keep(operator, details=Details("notes", is_shared=False), content=text)
+    services.keep(other, details=Details("Notes"), content=text)
+    change(operator, mine, name="notes", text="id -u", is_shared=False)
+    with pytest.raises(SavedCommandError, match="There is Notes already"):
+        change(operator, mine, name="notes", text="id -u", is_shared=True)
 
 
 def test_a_name_is_there_once_and_the_refusal_does_not_tell_whose(operator, kept):

@@ -71,7 +71,7 @@ def test_each_does_without_the_tools_it_looks_for(name, tmp_path):
         text=True,
         capture_output=True,
         check=False,
-        timeout=30,
+        timeout=120,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.strip()
@@ -84,7 +84,7 @@ def files_of(home):
 async def outcome_of(bench, script, text, apt):
     # The whole disk of a machine that builds things takes minutes.
     folder = {"working_directory": "/etc"} if script == "largest-folders" else {}
-    ended, going = await bench.run(text, timeout_s=30, environment=(("APT_CONFIG", str(apt)),), **folder)
+    ended, going = await bench.run(text, timeout_s=120, environment=(("APT_CONFIG", str(apt)),), **folder)
     return ended.exit_status, bool(going.stdout.strip()), going.stderr
 
 

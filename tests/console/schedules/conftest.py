@@ -1,4 +1,5 @@
 import itertools
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -15,6 +16,12 @@ _numbers = itertools.count(1)
 @pytest.fixture
 def owner():
     return factories.UserFactory(role=Role.OPERATOR, username="olga")
+
+
+@pytest.fixture
+def member(client, owner):
+    client.force_login(owner)
+    return client
 
 
 @pytest.fixture
@@ -55,4 +62,9 @@ def outcomes(schedule: Schedule) -> list[tuple[str, str]]:
     return [(row.outcome, f"{row.due_at:%H:%M}") for row in rows]
 
 
-__all__ = ["Source", "look", "outcomes", "utc"]
+def told(answer) -> str:
+    """What an answer shows, in one line."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", answer.content.decode()))
+
+
+__all__ = ["Source", "look", "outcomes", "told", "utc"]

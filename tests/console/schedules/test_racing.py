@@ -44,7 +44,7 @@ def database(tmp_path):
     shutil.copytree(migrated(), tmp_path / "data")
     environment = {**os.environ, "MUSTER_DATA": str(tmp_path / "data"), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "manage.py", "shell", "-v", "0", "-c", MAKE]
-    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=60)
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=180)
     return environment
 
 
@@ -67,7 +67,7 @@ def ticker(environment, *arguments) -> subprocess.Popen:
 
 def test_processes_that_race_fire_each_due_time_once_and_one_that_dies_in_between_leaves_nothing(database):
     dying = ticker(database, "die")
-    assert dying.communicate("go\n", timeout=60)[0] == "ready\n"
+    assert dying.communicate("go\n", timeout=180)[0] == "ready\n"
     assert dying.returncode == STATUS
     assert counts(database) == (0, 0, SCHEDULES)
 
@@ -76,6 +76,6 @@ def test_processes_that_race_fire_each_due_time_once_and_one_that_dies_in_betwee
     for one in tickers:
         one.stdin.write("go\n")
         one.stdin.flush()
-    acted = [int(one.communicate(timeout=60)[0]) for one in tickers]
+    acted = [int(one.communicate(timeout=180)[0]) for one in tickers]
     assert sum(acted) == SCHEDULES
     assert counts(database) == (SCHEDULES, SCHEDULES, 0)

@@ -1,30 +1,24 @@
-"""From the Send Command form to a schedule, and what its pages say; without scripts."""
+"""From the Send Command form to a schedule, and how it is changed; without scripts."""
 
 import json
 import re
-from datetime import timedelta
 
 import pytest
 from django.urls import reverse
-from django.utils import timezone
 
+from console.notifications.models import Destination
 from console.runs.models import Run
-from console.schedules import services
-from console.schedules.models import Firing, Outcome, Schedule, Source
+from console.runs.services import send_command
+from console.schedules import services, views
+from console.schedules.models import Schedule, Source
 from console.schedules.timing import Kind, Rule
 from instances.access.models import Role
 from instances.inventory.models import Instance
-from tests.console.schedules.conftest import look, utc
+from tests.console.schedules.conftest import look, told, utc
 from tests.support import factories
 
 pytestmark = pytest.mark.django_db
 NOON = utc(2026, 6, 1, 12)
-
-
-@pytest.fixture
-def member(client, owner):
-    client.force_login(owner)
-    return client
 
 
 @pytest.fixture
@@ -50,11 +44,6 @@ def filled(form, **given) -> dict[str, str]:
     """What the page sends when these fields are filled in."""
     drawn = {name: form[name].value() for name in form.fields}
     return {name: value for name, value in (drawn | given | {"do": "save"}).items() if value is not None}
-
-
-def told(answer) -> str:
-    """What an answer shows, in one line."""
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", answer.content.decode()))
 
 
 # ------------------------------------------------------------------ make
@@ -92,12 +81,16 @@ def test_the_send_form_leads_to_the_schedule_and_nothing_is_sent_on_the_way(memb
         ({"kind": "once", "at": "soon"}, "at", "such as 2030-01-31 06:30"),
         ({"kind": "once", "at": "9999-12-31T23:59"}, "at", "too far"),
         ({"kind": "once", "at": "2027-03-28T02:30", "zone": "Europe/Berlin"}, "at", "skip 02:30"),
-        ({"kind": "every", "every": "0"}, "every", "greater than or equal to 1"),
+        ({"kind": "every", "every": "0"}, "every", "At least 1."),
         ({"kind": "every", "every": "99999999"}, "every", "At most"),
         ({"kind": "cron", "expression": "* * * * *", "ends": "2001-01-01T00:00"}, "ends", "has passed"),
         ({"kind": "cron", "expression": "* * * * *", "zone": "Mars/Olympus"}, "zone", "no time zone"),
         ({"kind": "cron", "expression": "* * * * *", "name": " "}, "name", "required"),
-        ({"kind": "cron", "expression": "* * * * *", "late_within_minutes": "9999"}, "late_within_minutes", "1440"),
+        (
+            {"kind": "cron", "expression": "* * * * *", "late_within_minutes": "9999"},
+            "late_within_minutes",
+            "Between 0 and 1,440 minutes.",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -139,6 +132,17 @@ def test_secrets_are_not_scheduled_nor_kept(member, sent, field, value):
     assert "k4nary" not in answer.content.decode()
 
 
+@pytest.mark.parametrize("field", ["secret_environment", "prompt_password"])
+def test_secrets_that_are_put_into_the_page_are_not_kept_either(member, sent, field):
+    form = page_after(member, sent)
+    values = json.loads(form["values"].value()) | {field: ["TOKEN=sesame"]}
+    given = filled(form, values=json.dumps(values), kind="cron", expression="* * * * *", zone="UTC")
+    answer = member.post(reverse("add-schedule"), given)
+    assert answer.status_code == 422
+    assert "A schedule keeps no" in told(answer)
+    assert not Schedule.objects.exists()
+
+
 def test_a_script_file_is_scheduled_with_its_name(member, sent, tmp_path):
     script = tmp_path / "say.sh"
     script.write_text("#!/bin/sh\necho from a file\n")
@@ -156,6 +160,91 @@ def test_a_saved_command_is_offered_in_its_latest_version(member, sent):
     assert Schedule.objects.get().saved == saved
     changed = page_after(member, sent, command="df -h", saved_version=saved.latest.pk)
     assert changed["source"].value() == Source.TEXT
+
+
+@pytest.mark.parametrize("way", ["filter", "group", "names", "run"])
+def test_every_way_to_choose_is_looked_up_when_it_is_due(member, sent, instance, owner, way):
+    group = factories.GroupFactory(name="Paris")
+    instance.group = group
+    instance.save()
+    former = send_command(owner, instances=[instance], command="id", request_key="former")
+    chosen, said = {
+        "filter": ({"filter_text": "web"}, "everything that matches web"),
+        "group": ({"in_group": str(group.pk)}, "everything in group Paris"),
+        "names": ({"names": "web-[1-1]"}, "web-1"),
+        "run": ({"former_run": str(former.pk), "which": "all"}, f"all in run {former.pk}"),
+    }[way]
+    form = page_after(member, sent | {"ids": ""}, choose=way, shown=str(instance.pk), **chosen)
+    member.post(reverse("add-schedule"), filled(form, kind="cron", expression="* * * * *", zone="UTC"))
+    schedule = Schedule.objects.get()
+    page = told(member.get(reverse("schedule", args=[schedule.pk])))
+    assert f"{said}; looked up each time" in page
+    assert "Choose" not in page
+
+    newer = factories.InstanceFactory(name="web-2", group=group)
+    assert look(schedule.next_at) == [True]
+    run = schedule.firings.get().run
+    expected = {instance.pk, newer.pk} if way in {"filter", "group"} else {instance.pk}
+    assert set(run.invocations.values_list("instance_id", flat=True)) == expected
+
+
+def test_what_was_not_shown_is_not_scheduled(member, sent, instance):
+    answer = member.post(reverse("add-schedule"), sent | {"ids": "", "choose": "filter", "filter_text": "web"})
+    assert answer.status_code == 422
+    assert "Look at them, then send." in told(answer)
+
+
+@pytest.mark.parametrize("name", ["\u202ecod", "\u200b", "a\nb"], ids=["turned", "invisible", "two lines"])
+def test_a_name_shows_what_it_is(member, sent, name):
+    form = page_after(member, sent, command=f"date\t{name}")
+    assert form["name"].value().isprintable()
+    answer = member.post(reverse("add-schedule"), filled(form, name=name, kind="cron", expression="* * * * *"))
+    assert answer.status_code == 422
+    assert "visible characters" in answer.context["form"].errors["name"][0]
+
+
+def test_why_it_is_paused_is_one_line_that_every_database_takes(member, make):
+    schedule = make()
+    member.post(reverse("pause-schedule", args=[schedule.pk]), {"why": " a\0 \u202ewindow\n at night "})
+    schedule.refresh_from_db()
+    assert schedule.pause_reason == "a window at night"
+
+
+def test_options_are_said_in_words_and_a_destination_that_is_gone_holds_up_nothing(member, sent):
+    ops = Destination.objects.create(name="ops", kind="email", addresses=["ops@example.com"])
+    gone = Destination.objects.create(name="gone", kind="email", addresses=["gone@example.com"])
+    chosen = {"notify_to": [ops.pk, gone.pk], "notify_when": "failures", "batch_size": "1", "ask_between": "1"}
+    form = page_after(member, sent, **chosen)
+    member.post(reverse("add-schedule"), filled(form, kind="cron", expression="* * * * *", zone="UTC"))
+    schedule = Schedule.objects.get()
+    page = told(member.get(reverse("schedule", args=[schedule.pk])))
+    assert "Notify to gone ops" in page
+    assert "Notify when Only if not all succeeded" in page
+    assert "Ask between batches Yes" in page
+
+    Destination.objects.filter(pk=gone.pk).update(is_disabled=True)
+    assert look(schedule.next_at) == [True]
+    run = schedule.firings.get().run
+    assert run is not None
+    assert run.notify_to == [ops.pk]
+    assert "Notify to ops" in told(member.get(reverse("schedule", args=[schedule.pk])))
+
+
+def test_whom_to_tell_stays_as_it_was_ticked_whatever_page_comes_in_between(member, sent):
+    told_to = [Destination.objects.create(pk=pk, name=f"to {pk}", kind="email") for pk in (1, 2, 12, 34)][2:]
+    given = sent | {"notify_to": [one.pk for one in told_to]}
+    looked = member.post(reverse("send"), given | {"look": "1"})
+    asked = member.post(reverse("add-schedule"), given).context["form"]
+    back = member.post(reverse("add-schedule"), {"values": asked["values"].value(), "do": "back"})
+    for page in (looked, back):
+        boxes = re.findall(r'<input type="checkbox" name="notify_to" value="(\d+)"[^>]* checked', page.content.decode())
+        assert boxes == ["12", "34"]
+
+
+def test_nothing_is_said_of_whom_to_tell_when_nobody_is(member, make):
+    schedule = make(values={"command": ["id"], "command_type": ["shell"], "ids": [str(Instance.objects.get().pk)]})
+    Schedule.objects.update(values=schedule.values | {"notify_when": ["end"]})
+    assert "Notify when" not in told(member.get(reverse("schedule", args=[schedule.pk])))
 
 
 def test_a_name_is_taken_once_by_a_person(member, sent):
@@ -200,6 +289,22 @@ def test_what_is_sent_and_when_are_changed_and_neither_loses_the_other(member, m
     assert not Run.objects.exists()
 
 
+def test_two_schedules_changed_in_two_tabs_at_once_do_not_get_what_was_entered_for_the_other(member, make, sent):
+    backs = []
+    for name in ("first", "second"):
+        stored = make()
+        edit = reverse("edit-schedule", args=[stored.pk])
+        form = member.get(edit).context["form"]
+        backs.append(member.post(edit, filled(form, name=f"{name}, renamed") | {"do": "back"}))
+    names = [member.post(back.context["schedule_url"], sent).context["form"]["name"].value() for back in backs]
+    assert names == ["first, renamed", "second, renamed"]
+    for _ in range(views.DRAFTS_KEPT):
+        member.post(edit, filled(member.get(edit).context["form"]) | {"do": "back"})
+    assert len(member.session[views._DRAFTS]) == views.DRAFTS_KEPT
+    # One from long ago begins with what is stored.
+    assert member.post(backs[1].context["schedule_url"], sent).context["form"]["name"].value() == stored.name
+
+
 @pytest.mark.parametrize(
     "rule",
     [
@@ -216,91 +321,34 @@ def test_saving_the_form_as_it_is_changes_nothing(member, make, rule):
     assert Schedule.objects.get().rule == rule
 
 
+def test_who_was_overtaken_in_another_window_is_told_loses_nothing_and_may_save_after_it(member, make, sent):
+    schedule = make()
+    edit = reverse("edit-schedule", args=[schedule.pk])
+    first, second = (member.get(edit).context["form"] for _ in "ab")
+    services.pause(schedule.owner, schedule=schedule)
+    assert member.post(edit, filled(first, name="first")).status_code == 302
+    # Round by the Send Command form, too: what was looked at stays the base.
+    back = member.post(edit, filled(second, name="second") | {"do": "back"})
+    second = member.post(back.context["schedule_url"], sent | {"command": "id"}).context["form"]
+    refused = member.post(edit, filled(second))
+    assert refused.status_code == 422
+    assert "changed meanwhile, in another window. Nothing was saved." in told(refused)
+    schedule.refresh_from_db()
+    assert (schedule.name, schedule.values["command"]) == ("first", ["uptime"])
+    assert refused.context["form"]["name"].value() == "second"
+    assert member.post(edit, filled(refused.context["form"], base=refused.context["base"])).status_code == 302
+    schedule.refresh_from_db()
+    assert (schedule.name, schedule.values["command"]) == ("second", ["id"])
+
+
 def test_nobody_changes_the_schedule_of_somebody_else(client, make):
     schedule = make()
     client.force_login(factories.UserFactory(role=Role.ADMINISTRATOR))
-    assert client.get(reverse("edit-schedule", args=[schedule.pk])).status_code == 403
-    assert client.post(reverse("run-schedule", args=[schedule.pk])).status_code == 403
+    for refused in (
+        client.get(reverse("edit-schedule", args=[schedule.pk])),
+        client.post(reverse("run-schedule", args=[schedule.pk])),
+    ):
+        assert refused.status_code == 403
+        assert "acts as its owner: nobody else can change it or start it." in told(refused)
     client.force_login(factories.UserFactory(role=Role.OPERATOR))
     assert client.get(reverse("schedule", args=[schedule.pk])).status_code == 404
-
-
-# ------------------------------------------------------------------ look, pause, run now
-
-
-def test_an_administrator_sees_and_pauses_everybodys_and_the_owner_sees_who_and_why(client, make, owner):
-    schedule = make()
-    client.force_login(factories.UserFactory(username="ada"))
-    assert schedule.name in told(client.get(reverse("schedules")))
-    client.post(reverse("pause-schedule", args=[schedule.pk]), {"why": "maintenance"})
-    schedule.refresh_from_db()
-    assert schedule.next_at is None
-    client.force_login(owner)
-    assert "Paused by ada, just now : maintenance" in told(client.get(reverse("schedule", args=[schedule.pk])))
-    client.post(reverse("resume-schedule", args=[schedule.pk]))
-    schedule.refresh_from_db()
-    assert schedule.next_at > timezone.now()
-    assert not schedule.firings.exists()
-
-
-def test_the_history_says_what_became_of_each_time(member, make):
-    schedule = make(due=NOON)
-    look(NOON + timedelta(minutes=10))
-    look(NOON + timedelta(minutes=11))
-    page = told(member.get(reverse("schedule", args=[schedule.pk])))
-    assert "Mon 2026-06-01 12:00 to Mon 2026-06-01 12:09 Missed 10 times" in page
-    assert "Started Run" in page
-    assert re.search(r"Left out Run \d+ had not ended", page)
-
-
-def test_a_firing_that_was_refused_is_loud_on_the_page_and_in_the_list(member, make):
-    factories.InstanceFactory(name="db-1")
-    schedule = make(due=NOON, values={"command": ["id"], "command_type": ["shell"], "by_query": ["1"], "query": ["db"]})
-    Instance.objects.filter(name="db-1").delete()
-    look(NOON)
-    answer = member.get(reverse("schedule", args=[schedule.pk]))
-    assert '<div class="notice notice--error" role="alert">' in answer.content.decode()
-    assert "There is no instance to send to" in told(answer)
-    assert "all that match “db”; looked up each time" in told(answer)
-    assert "Refused" in told(member.get(reverse("schedules")))
-
-
-def test_run_now_leads_to_the_run_which_says_by_which_schedule(member, client, make):
-    schedule = make()
-    answer = member.post(reverse("run-schedule", args=[schedule.pk]), {"key": "pressed"})
-    run = Run.objects.get()
-    assert answer.url == reverse("run", args=[run.pk])
-    page = member.get(answer.url).content.decode()
-    assert f'by schedule <a href="{reverse("schedule", args=[schedule.pk])}">{schedule.name}</a>' in re.sub(
-        r"\s+", " ", page
-    )
-    client.force_login(factories.UserFactory(role=Role.VIEWER))
-    said = told(client.get(answer.url))
-    assert "by a schedule" in said
-    assert schedule.name not in said
-
-
-def test_a_key_that_looks_like_a_schedules_does_not_make_a_run_one(member, make, instance):
-    schedule = make()
-    member.post(
-        reverse("send"),
-        {"command": "id", "command_type": "shell", "ids": instance.pk, "request_key": f"schedule-{schedule.pk}-x"},
-    )
-    assert "by schedule" not in told(member.get(reverse("run", args=[Run.objects.get().pk])))
-
-
-def test_deleting_it_leaves_its_runs(member, make):
-    schedule = make(due=NOON)
-    look(NOON)
-    assert member.post(reverse("delete-schedule", args=[schedule.pk])).url == reverse("schedules")
-    assert (Schedule.objects.count(), Firing.objects.count(), Run.objects.count()) == (0, 0, 1)
-    assert "Nothing is scheduled" in told(member.get(reverse("schedules")))
-
-
-def test_the_list_takes_as_many_queries_for_many_as_for_few(member, make, django_assert_max_num_queries, owner):
-    values = {"command": ["id"], "command_type": ["shell"], "by_query": ["1"], "query": ["web"]}
-    for _ in range(8):
-        services.pause(owner, schedule=make(values=values))
-    with django_assert_max_num_queries(12):
-        member.get(reverse("schedules"))
-    assert not Firing.objects.filter(outcome=Outcome.FIRED).exists()

@@ -8,6 +8,7 @@ from console.runs.status import RunStatus, Status
 from console.templatetags.muster import (
     LOOKS,
     ago,
+    clock,
     counted,
     icon,
     minus,
@@ -57,6 +58,14 @@ def test_an_icon_is_hidden_from_screen_readers() -> None:
 )
 def test_durations_in_the_units_that_matter(seconds: float | None, words: str) -> None:
     assert took(seconds) == words
+
+
+# The same as in tests/js/durations.test.mjs.
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0, "0:00"), (7.9, "0:07"), (60, "1:00"), (3599, "59:59"), (3723.5, "1:02:03")]
+)
+def test_times_in_a_recording_look_as_on_a_clock(seconds: float, words: str) -> None:
+    assert clock(seconds) == words
 
 
 def test_what_runs_has_whole_seconds_that_the_page_counts_on() -> None:

@@ -69,7 +69,7 @@ def test_stop_what_is_left_ends_it_and_says_stopped_only_then(lost, left_running
     stopping.recheck(lost.actor, run=lost, stop=True)
     asyncio.run(look_after())
     assert outcome(lost) == ("stopped", "stopped_later")
-    assert left_running.wait(5) == -15
+    assert left_running.wait() == -15
 
 
 def test_when_nothing_is_left_the_outcome_stays_unknown_and_says_so(lost):

@@ -109,7 +109,7 @@ def test_a_file_goes_to_three_instances_and_comes_back_from_each(client, adminis
     response = client.post(reverse("send-file"), {**form, "do": "press"})
     assert response.status_code == 302
     page = client.get(response.url).content.decode()
-    assert "load delay:2s" in page
+    assert "every 2s" in page
     (kept,) = stored()
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     work()
@@ -122,7 +122,7 @@ def test_a_file_goes_to_three_instances_and_comes_back_from_each(client, adminis
     # It is not needed here any more.
     assert stored() == []
     page = client.get(response.url).content.decode()
-    assert "load delay:2s" not in page
+    assert "every 2s" not in page
     assert page.count(hashlib.sha256(CONTENT).hexdigest()) == 6
     entry = AuditEntry.objects.get(action="send_file")
     assert (entry.details["count"], entry.details["file"], entry.details["mode"]) == (3, "photo.jpg", 0o640)

@@ -23,10 +23,11 @@ def test_a_webhook_that_failed_once_and_a_mail_arrive_after_the_run():
     with posts_received() as posts, mails_received() as (port, mails):
         posts.statuses = [503, 204]
         with running_console(MUSTER_EMAIL_URL=f"smtp://127.0.0.1:{port}") as console:
-            console.manage("shell", "-v", "0", "-c", ADD.format(url=posts.url))
+            console.shell(ADD, url=posts.url)
             console.manage("run", "--on", ".", "--notify", "chat", "--notify", "ops", "echo out; true")
-            until(lambda: mails and len(posts.got) == 2, 60)
-    first, second = posts.got
+            # Each may be tried once more on a machine that is slow to answer, a minute later.
+            until(lambda: mails and len(posts.got) >= 2, 240)
+    first, second = posts.got[:2]
     assert first[0]["webhook-id"] == second[0]["webhook-id"]
     told = json.loads(second[1])["data"]
     assert (told["status"], told["counts"], told["sent_by"]) == ("succeeded", {"succeeded": 1}, "cli")

@@ -20,7 +20,7 @@ def thread():
 
 
 async def until_read(thread):
-    await asyncio.to_thread(until, lambda: not thread.submit(lambda: indexing.waiting().exists()).result(), 20)
+    await asyncio.to_thread(until, lambda: not thread.submit(lambda: indexing.waiting().exists()).result())
 
 
 async def read(thread):
@@ -58,7 +58,7 @@ def test_what_goes_wrong_is_logged_and_tried_again(thread, caplog, monkeypatch):
     async def mend_it():
         async with asyncio.TaskGroup() as group:
             task = group.create_task(reading.read_for_ever(thread))
-            await asyncio.to_thread(until, lambda: "Reading runs into the index failed" in caplog.text, 20)
+            await asyncio.to_thread(until, lambda: "Reading runs into the index failed" in caplog.text)
             monkeypatch.setattr(indexing, "BATCH_INVOCATIONS", 10)
             await until_read(thread)
             task.cancel()

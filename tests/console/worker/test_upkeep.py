@@ -1,18 +1,23 @@
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from channels.db import database_sync_to_async
+from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.db import connection
+from django.utils import timezone
 
+from console.recordings.models import Recording
 from console.runs import retention
 from console.runs.models import Output, Run
 from console.worker import upkeep
 from console.worker.worker import Worker
 from tests.support import factories
 from tests.support.runs import ended_run
+from tests.support.until import WITHIN_S
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -39,7 +44,7 @@ def pruned(executor):
 
 
 async def until(condition):
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(WITHIN_S):
         while not await database_sync_to_async(condition)():  # noqa: ASYNC110  (what is awaited is in the database)
             await asyncio.sleep(0.02)
 
@@ -51,6 +56,19 @@ def test_it_prunes_once_a_day(thread):
     ended_run(days_ago=91)
     assert not pruned(thread)
     assert Run.objects.count() == 1
+
+
+def test_recordings_of_terminals_go_too(thread):
+    long_ago = timezone.now() - timedelta(days=91)
+    factories.recording(factories.InstanceFactory(), factories.UserFactory(), b"x", ended_at=long_ago)
+    assert pruned(thread)
+    assert not Recording.objects.exists()
+
+
+def test_expired_sessions_of_browsers_go_too(thread):
+    Session.objects.create(session_key="old", session_data="x", expire_date=timezone.now() - timedelta(hours=1))
+    assert pruned(thread)
+    assert not Session.objects.exists()
 
 
 def test_while_another_is_at_it_nothing_is_done(thread):

@@ -1,7 +1,5 @@
 """A console as it is started: its worker takes up what people asked for besides commands."""
 
-import json
-
 import pytest
 
 from tests.support.authorized_keys import STRICT, Home, account_with_password
@@ -9,6 +7,7 @@ from tests.support.console import running_console
 from tests.support.fleet import register
 from tests.support.sshd import running_sshd
 from tests.support.until import until
+from tests.support.visitor import Records, Visitor
 
 pytestmark = [pytest.mark.slow, pytest.mark.sshd]
 
@@ -25,29 +24,31 @@ keys.authorise(admin, credential=made, instances=instances[:1], line=keys.line_f
 transfers.send_file(admin, instances=instances, upload=transfers.Upload("x", [b"content"]), path="~/sent",
                     overwrite="if_different", mode=None, owner="", limit_bytes=100)
 """
-LOOK = """
-import json
-from console.transfers.models import Delivery
-from instances.authorise.models import Placement
-print(json.dumps(sorted([row.state, row.message] for model in (Placement, Delivery) for row in model.objects.all())))
-"""
+LOOK = "SELECT state, message FROM instances_placement UNION ALL SELECT state, message FROM console_delivery"
 
 
-def test_a_running_console_places_keys_and_sends_files():
+def test_a_running_console_places_keys_and_sends_files_when_it_is_asked_to():
     with account_with_password("musterwired") as user, running_sshd(Subsystem="sftp internal-sftp", **STRICT) as sshd:
         home = Home(user)
         home.write((sshd.folder / "user_key.pub").read_bytes())
         with running_console() as console:
             numbers = register(console, sshd, user, 2)
-            console.manage("shell", "-v", "0", "-c", ASK.format(numbers=numbers, user=user))
+            visitor, records = Visitor(console), Records(console.folder)
+            # By the way no key is placed.
+            seen = home.file.stat()
+            run = visitor.send("id -un", numbers)
+            until(lambda: records.statuses(run) == ["succeeded"] * 2)
+            now = home.file.stat()
+            assert (now.st_mtime_ns, now.st_ino, now.st_size) == (seen.st_mtime_ns, seen.st_ino, seen.st_size)
+            assert home.names() == ["authorized_keys"]
 
-            def ended():
-                rows = json.loads(console.manage("shell", "-v", "0", "-c", LOOK))
-                return rows if all(state not in {"queued", "running"} for state, _ in rows) else None
-
-            rows = until(ended, 60, every_s=1)
-            out = console.manage("run", "--filter", f"name:{user}", "cat ~/sent; echo")
+            console.shell(ASK, numbers=numbers, user=user)
+            until(lambda: not {"queued", "running"} & {row["state"] for row in records.rows(LOOK)})
+            rows = [tuple(row) for row in records.rows(LOOK)]
+            run = visitor.send("cat ~/sent", numbers)
+            until(lambda: records.statuses(run) == ["succeeded"] * 2)
+            sent = [records.output(row["id"]) for row in records.invocations(run)]
         assert [state for state, _ in rows] == ["succeeded"] * 3, rows
-        assert out.count("content") == 2
+        assert sent == [b"content"] * 2
         assert len(home.file.read_text().splitlines()) == 2
         assert "Accepted publickey" in sshd.log()

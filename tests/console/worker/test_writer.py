@@ -17,6 +17,7 @@ from console.runs.models import Invocation, Output, OutputKind
 from console.runs.status import Status
 from console.worker import writer
 from tests.support.runs import enlisted_worker, journal_of, send
+from tests.support.until import WITHIN_S
 
 pytestmark = pytest.mark.django_db
 
@@ -141,7 +142,7 @@ class Writing:
             running.cancel()
 
     def commit(self, taken):
-        assert self.gate.wait(10)
+        assert self.gate.wait(WITHIN_S)
         self.sizes.append({entry.invocation_id: entry.bytes_taken for _, entry in taken})
         return {entry.invocation_id for _, entry in taken}
 
@@ -159,10 +160,10 @@ async def test_a_flood_shares_the_commits_with_others(monkeypatch):
     neighbour.write(OutputKind.STDOUT, b"done\n")
     neighbour.set(Status.RUNNING)
     async with writing.going_on():
-        await asyncio.wait_for(writing.writer.flush(neighbour), 5)
+        await asyncio.wait_for(writing.writer.flush(neighbour), WITHIN_S)
         assert len(writing.sizes) == 1
         assert flood.has_something
-        await asyncio.wait_for(writing.writer.flush(), 5)
+        await asyncio.wait_for(writing.writer.flush(), WITHIN_S)
     assert sum(sizes.get(1, 0) for sizes in writing.sizes) == 100 * ROW_BYTES
     assert max(sum(sizes.values()) for sizes in writing.sizes) <= writer.COMMIT_BYTES
 
@@ -182,7 +183,7 @@ async def test_what_waits_is_bounded_for_all_instances_together(monkeypatch):
         waiting = sum(journal.waiting_bytes for journal in journals)
         assert writer.TOTAL_WAITING_BYTES < waiting <= writer.TOTAL_WAITING_BYTES + len(journals) * len(piece)
         writing.gate.set()
-        await asyncio.wait_for(writing.writer.flush(), 10)
+        await asyncio.wait_for(writing.writer.flush(), WITHIN_S)
         await asyncio.sleep(0)
     assert not any(journal.is_paused for journal in journals)
 

@@ -46,8 +46,9 @@ def test_nobody_without_a_grant_or_deactivated_may_do_anything(action):
 
 
 def test_the_message_names_the_action_in_words():
-    with pytest.raises(NotAllowed, match="not allowed to trust host keys"):
-        rules.require(UserFactory(role=Role.VIEWER), Action.TRUST_HOST_KEYS)
+    assert set(rules.IN_WORDS) == set(Action)
+    with pytest.raises(NotAllowed, match="You are not allowed to open sessions"):
+        rules.require(UserFactory(role=Role.VIEWER), Action.OPEN_SESSION)
 
 
 def test_a_scope_keeps_only_rows_of_the_groups_granted():

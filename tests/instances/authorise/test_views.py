@@ -61,6 +61,15 @@ def show(client, name, **form):
     return response, {**form, "shown": shown[1] if shown else "", "do": "press"}
 
 
+def test_a_key_without_limits_has_to_be_chosen(client, administrator, key, today):
+    form = {"ids": ids_of(InstanceFactory(credential=today)), "credential": key.pk}
+    refused, _ = show(client, "authorise", **form, limits="")
+    assert "Choose what the key may do." in text_of(refused)
+    assert public_key(key) not in text_of(refused)
+    chosen, _ = show(client, "authorise", **form, limits="none")
+    assert f">{public_key(key)} muster:new-key</pre>" in text_of(chosen)
+
+
 def test_the_page_shows_the_exact_line_and_who_is_left_out_and_why(client, administrator, key, today):
     good = InstanceFactory(name="good", credential=today)
     bad = {
@@ -89,7 +98,7 @@ def test_nothing_is_done_before_it_was_shown_and_only_what_was_shown(client, adm
     form = {"ids": ids_of(one), "credential": key.pk, "limits": "restrict,pty", "is_switching": "on"}
     assert client.post(reverse("authorise"), {**form, "do": "press"}).status_code == 422
     _, press = show(client, "authorise", **form)
-    for changed in ({"limits": ""}, {"sources": "10.0.0.1"}, {"ids": ids_of(one, two)}):
+    for changed in ({"limits": "none"}, {"sources": "10.0.0.1"}, {"ids": ids_of(one, two)}):
         response = client.post(reverse("authorise"), press | changed)
         assert response.status_code == 422
         assert "not what was shown" in text_of(response)
@@ -102,13 +111,13 @@ def test_nothing_is_done_before_it_was_shown_and_only_what_was_shown(client, adm
     assert AuditEntry.objects.get(action="authorise_key").details["line"] == found.line
     page = client.get(response.url)
     assert found.line in text_of(page)
-    assert "load delay:2s" in page.content.decode()
+    assert "every 2s" in page.content.decode()
     Placement.objects.update(state="succeeded")
-    assert "load delay:2s" not in client.get(response.url).content.decode()
+    assert "every 2s" not in client.get(response.url).content.decode()
 
 
 def test_sources_are_refused_beside_their_field(client, administrator, key, today):
-    form = {"ids": ids_of(InstanceFactory(credential=today)), "credential": key.pk, "limits": ""}
+    form = {"ids": ids_of(InstanceFactory(credential=today)), "credential": key.pk, "limits": "none"}
     response = client.post(reverse("authorise"), {**form, "sources": 'x",command="id', "do": "press"})
     assert response.status_code == 422
     assert "Sources are addresses" in str(response.context["form"].errors["sources"])

@@ -148,6 +148,17 @@ def test_an_empty_password_keeps_the_stored_one(client, stored):
     assert (stored.name, services.auth_of(stored).password) == ("new name", CANARY)
 
 
+def test_a_key_is_renamed_then_replaced_and_never_becomes_a_password(client, administrator):
+    post_new(client, kind="key", key=key_pair().private)
+    page = reverse("edit-credential", args=[Credential.objects.get().pk])
+    for values in ({"name": "new name"}, {"kind": "password", "password": "another horse"}):
+        assert client.post(page, {"name": "new name", "user_name": "deploy", **values}).status_code == 302
+        assert Credential.objects.get().fingerprint == key_pair().fingerprint
+    other = key_pair("ecdsa")
+    assert client.post(page, {"name": "db", "user_name": "deploy", "key": other.private}).status_code == 302
+    assert Credential.objects.get().fingerprint == other.fingerprint
+
+
 def test_a_new_password_is_stored(client, stored):
     values = {"name": "db", "user_name": "deploy", "password": "another", "kind": "key", "key": "ignored"}
     client.post(reverse("edit-credential", args=[stored.pk]), values)

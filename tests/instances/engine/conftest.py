@@ -2,18 +2,22 @@ import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
 import pytest
 
 from instances.engine.execute import execute
+from instances.engine.kept_shell import KeptShell, open_shell
+from instances.engine.kept_wish import ShellWish
 from instances.engine.local import LocalTransport
 from instances.engine.pool import Pool
-from instances.engine.ssh import SSHTransport
+from instances.engine.ssh import SSHConnection, SSHTransport
+from instances.engine.testing import Scene, ScriptedTransport
 from instances.engine.transport import Transport
 from instances.engine.types import Command, Ended, Flow, Started, StopCause, StopSignal, Stream, Target
-from tests.support.sshd import SSHD, Sshd, ordinary_user, running_sshd
+from tests.support.sshd import SSHD, Sshd, marked_by, ordinary_user, running_sshd
 
 
 @dataclass
@@ -34,7 +38,7 @@ class Recorder:
 
     async def until(self, text: bytes) -> None:
         """Wait until stdout holds the text."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while text not in self.stdout:
                 self.came.clear()
                 await self.came.wait()
@@ -58,6 +62,11 @@ class Going:
     def stderr(self) -> bytes:
         return bytes(self.sink.stderr)
 
+    @property
+    def began(self) -> Started:
+        """What it reported when it began."""
+        return next(call for call in self.calls if isinstance(call, Started))
+
     async def before_start(self) -> None:
         self.calls.append("before_start")
 
@@ -67,6 +76,10 @@ class Going:
 
     async def stopping(self, cause: StopCause) -> None:
         self.calls.append(cause)
+
+
+async def has_started(going: Going) -> None:
+    await going.has_started.wait()
 
 
 @dataclass
@@ -106,6 +119,39 @@ class Bench:
         return running.result()
 
 
+@dataclass
+class Keeping:
+    """Kept shells on one instance, over one connection."""
+
+    target: Target
+    connection: SSHConnection
+    shells: list[KeptShell] = field(default_factory=list)
+    markers: list[UUID] = field(default_factory=list)
+
+    async def open(self, interpreter: str = "bash", **fields: str) -> KeptShell:
+        wish = ShellWish(uuid4(), interpreter=interpreter, **fields)  # type: ignore[arg-type]
+        self.markers.append(wish.marker)
+        self.shells.append(await open_shell(self.connection, wish, reconnect=self.reconnect))
+        return self.shells[-1]
+
+    @asynccontextmanager
+    async def reconnect(self) -> AsyncIterator[SSHConnection]:
+        """Give the connection if it lives, else another one."""
+        if not self.connection.is_closed:
+            yield self.connection
+            return
+        other = await SSHTransport().connect(self.target)
+        try:
+            yield other
+        finally:
+            other.close()
+            await other.wait_closed()
+
+    def left(self) -> list[int]:
+        """What still has the marker of one of its shells."""
+        return [pid for marker in self.markers for pid in marked_by("MUSTER_INVOCATION", str(marker))]
+
+
 @pytest.fixture(scope="session")
 def sshd() -> Iterator[Sshd]:
     if SSHD is None:
@@ -137,6 +183,19 @@ async def bench_for() -> AsyncIterator[Callable[..., Bench]]:
         await pool.close()
 
 
+@pytest.fixture
+def scripted(bench_for: Callable[..., Bench]) -> Callable[[Scene], tuple[Bench, ScriptedTransport]]:
+    """Make benches over pretended machines, and what these saw."""
+
+    def make(scene: Scene) -> tuple[Bench, ScriptedTransport]:
+        transport = ScriptedTransport(lambda _: scene)
+        bench = bench_for(Target("one", "one", "192.0.2.1", 22, None, ()), transport)
+        bench.grace_s = 0.2
+        return bench, transport
+
+    return make
+
+
 @pytest.fixture(
     params=[
         pytest.param("root", marks=pytest.mark.sshd),
@@ -151,3 +210,15 @@ def bench(request: pytest.FixtureRequest, bench_for: Callable[..., Bench]) -> Be
     server: Sshd = request.getfixturevalue("sshd")
     name = request.getfixturevalue("user") if request.param == "user" else ""
     return bench_for(server.target(user=name))
+
+
+@pytest.fixture
+async def keeping(sshd: Sshd, user: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Keeping]:
+    monkeypatch.setattr("instances.engine.kept_command.FIRST_NUDGE_S", 0.2)
+    target = sshd.target(55, user=user)
+    kept = Keeping(target, await SSHTransport().connect(target))
+    yield kept
+    for shell in kept.shells:
+        await shell.close()
+    kept.connection.close()
+    await kept.connection.wait_closed()

@@ -99,6 +99,6 @@ async def test_a_script_that_was_cut_off_never_runs(bat: Bench) -> None:
     async with bat.pool.borrow(bat.target) as connection:
         process = await connection.start(delivery.exec_request, stdin=delivery.opening, sink=output)
         process.write_eof()
-        assert await process.until(lambda: process.is_over and process.is_output_complete, 30)
+        assert await process.until(lambda: process.is_over and process.is_output_complete, 60)
     assert process.exit == Exit(125)
     assert output.stdout.endswith(b" incomplete\n")

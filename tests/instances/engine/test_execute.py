@@ -1,30 +1,16 @@
 """The life of a command on a pretended machine: what is hard to bring about on a real one."""
 
 import asyncio
-from collections.abc import Callable
+from uuid import uuid4
 
 import pytest
 
 from instances.engine.errors import AuthFailed
-from instances.engine.testing import Say, Scene, ScriptedTransport
-from instances.engine.transport import Connection
-from instances.engine.types import Ended, Outcome, Started, StopCause, Stream, Target
-from tests.instances.engine.conftest import Bench, Going
-
-
-@pytest.fixture
-def scripted(bench_for: Callable[..., Bench]) -> Callable[[Scene], tuple[Bench, ScriptedTransport]]:
-    def make(scene: Scene) -> tuple[Bench, ScriptedTransport]:
-        transport = ScriptedTransport(lambda _: scene)
-        bench = bench_for(Target("one", "one", "192.0.2.1", 22, None, ()), transport)
-        bench.grace_s = 0.2
-        return bench, transport
-
-    return make
-
-
-async def has_started(going: Going) -> None:
-    await going.has_started.wait()
+from instances.engine.testing import Machine, Say, Scene, ScriptedConnection, ScriptedTransport
+from instances.engine.transport import Connection, Process
+from instances.engine.trees import tree_of
+from instances.engine.types import CommandType, Ended, Outcome, Sink, Started, StopCause, Stream, Target
+from tests.instances.engine.conftest import Going, has_started
 
 
 async def test_a_command_runs_to_its_end(scripted) -> None:
@@ -70,28 +56,49 @@ async def test_a_command_deaf_to_term_is_killed(scripted) -> None:
     assert transport.machines["one"].living == {}
 
 
-@pytest.mark.slow
-async def test_what_cannot_be_stopped_is_lost_and_named(scripted) -> None:
+async def test_what_cannot_be_stopped_is_lost_and_named(scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("instances.engine.stop.KILL_S", 0.2)
     bench, _ = scripted(Scene(ends_after_s=None, is_immortal=True))
     ended, _ = await bench.stopped_after("sleep", has_started)
     assert (ended.outcome, ended.reason, ended.survivors) == (Outcome.LOST, "stop_unconfirmed", (1001,))
     assert "1001" in ended.message
 
 
+class SlowToAnswer(ScriptedConnection):
+    """A machine so busy that a look takes longer than the patience after a signal."""
+
+    async def start(self, exec_request: str, *, stdin: bytes, sink: Sink) -> Process:
+        process = await super().start(exec_request, stdin=stdin, sink=sink)
+        await asyncio.sleep(0.1)
+        return process
+
+
+@pytest.mark.parametrize("kind", [CommandType.SHELL, CommandType.BAT])
+async def test_what_a_busy_machine_ended_is_looked_for_once_more(
+    kind: CommandType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look tells what there was before its signal."""
+    for module in ("stop", "windows_stop"):
+        monkeypatch.setattr(f"instances.engine.{module}.KILL_S", 0.05)
+    machine, marker = Machine(Scene(is_deaf=True)), uuid4()
+    machine.spawn(None, str(marker))
+    left = await tree_of(kind, marker, None).stop(SlowToAnswer(machine), grace_s=0.01)
+    assert (left.is_clean, machine.living) == (True, {})
+
+
 async def test_children_left_behind_are_swept_when_the_stop_comes_late(scripted) -> None:
     bench, transport = scripted(Scene(ends_after_s=0.1, bystanders=3))
     going = Going()
 
-    async def ask_at_the_end(*_: object) -> None:
+    async def ask_at_once(*_: object) -> None:
+        going.stop.request(StopCause.USER)
+
+    async def write_down(*_: object) -> None:
         # The end comes while the stop is being written down.
         await asyncio.sleep(0.2)
 
-    going.stopping = ask_at_the_end  # type: ignore[method-assign]
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(bench.run("x", going))
-        await has_started(going)
-        going.stop.request(StopCause.USER)
-    ended = running.result()[0]
+    going.started, going.stopping = ask_at_once, write_down  # type: ignore[method-assign]
+    ended, _ = await bench.run("x", going)
     assert (ended.outcome, ended.exit_status, ended.message) == (Outcome.EXITED, 0, "Finished before the stop.")
     assert transport.machines["one"].living == {}
 

@@ -196,7 +196,7 @@ async def test_what_is_no_file_is_never_replaced(
     assert old.read_bytes() == OLD
     await refused("no_such_file", send(connection, source, home / "none" / "x"))
     await refused("permission_denied", send(connection, source, "/etc/muster-test"))
-    for path in ("", "/", "x/", ".", "a/..", "~/", "nul\0", "x" * 5000):
+    for path in ("", "/", "x/", ".", "a/..", "~/", "~", "~root/x", "nul\0", "x" * 5000):
         await refused("bad_path", send(connection, source, path))
     assert names(home) == ["folder", "link", "target"]
 
@@ -261,24 +261,24 @@ async def test_cancelling_leaves_the_old_file_and_no_other(
     wanted = Wanted(str(old), overwrite=Overwrite.REPLACE)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(files.send(connection, big, wanted, progress=lambda _: begun.set()))
-        await asyncio.wait_for(begun.wait(), 10)
+        await asyncio.wait_for(begun.wait(), 60)
         task.cancel()
     assert old.read_bytes() == OLD
     assert names(home) == ["target"]
 
 
-async def test_a_hundred_megabytes_arrive_and_come_back(connection: SSHConnection, home: Path, tmp_path: Path) -> None:
+async def test_thirty_megabytes_arrive_and_come_back(connection: SSHConnection, home: Path, tmp_path: Path) -> None:
     big = tmp_path / "big"
     piece = os.urandom(1_000_003)
     with big.open("wb") as file:
-        for _ in range(100):
+        for _ in range(30):
             file.write(piece)
     sent = await send(connection, big, home / "big")
     with (home / "big").open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    assert sent == Sent(100_000_300, digest)
+    assert sent == Sent(30_000_090, digest)
     back = await files.fetch(connection, f"{home}/big", tmp_path / "back", limit_bytes=2**30, progress=quiet)
-    assert back == Fetched(100_000_300, digest)
+    assert back == Fetched(30_000_090, digest)
     assert hashlib.sha256((tmp_path / "back").read_bytes()).hexdigest() == digest
 
 

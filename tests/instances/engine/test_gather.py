@@ -104,7 +104,7 @@ class Hearing(asyncio.Protocol):
 def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     near, far = socket.socketpair()
     with closing(near), closing(far):
-        far.settimeout(10)
+        far.settimeout(60)
         yield near, far
 
 
@@ -123,5 +123,5 @@ async def _speak_hear_and_end(near: socket.socket, far: socket.socket) -> None:
     far.sendall(b"you")
     assert await asyncio.to_thread(far.recv, 100) == b"heard you"
     far.close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await protocol.lost.wait()

@@ -9,6 +9,7 @@ from instances.engine import errors
 from instances.engine.algorithms import CERTIFICATES
 from instances.engine.host_trust import Expected
 from instances.engine.ssh import SSHTransport
+from instances.engine.transport import ask
 from instances.engine.types import HostKey, KeyAuth, PasswordAuth, Target
 from tests.support import ssh_server as fault
 from tests.support.host_authority import HostAuthority, certified_sshd, keygen
@@ -34,7 +35,9 @@ def certified(authority: HostAuthority) -> Iterator[Sshd]:
 
 
 async def signs_in(target: Target) -> None:
+    """Sign in and have the server do something, for it counts the sign-in only before that."""
     connection = await SSHTransport().connect(target)
+    await ask(connection, "exec true", timeout_s=60)
     connection.close()
     await connection.wait_closed()
 

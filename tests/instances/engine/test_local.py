@@ -1,4 +1,6 @@
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -40,9 +42,11 @@ async def test_a_closed_connection_starts_nothing() -> None:
     assert not raised.value.is_sent
 
 
-async def test_a_question_that_takes_too_long_is_given_up() -> None:
+async def test_a_question_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
     connection = await LocalTransport().connect(HERE)
     with pytest.raises(ConnectionLost):
-        await ask(connection, "exec sleep 0.5", timeout_s=0.1)
-    # Until the first one is over, too.
-    await ask(connection, "exec sleep 0.6", timeout_s=5)
+        # Until somebody writes.
+        await ask(connection, f"exec cat {pipe}", timeout_s=0.1)
+    await ask(connection, f"echo now >{pipe}; sleep 0.1", timeout_s=60)

@@ -17,23 +17,22 @@ from instances.engine.types import AgentAuth, Auth, HostKey, KeyAuth, PasswordAu
 from tests.instances.credentials.keys import PASSPHRASE, key_pair, signed
 from tests.support import ssh_server as fault
 from tests.support.sshd import Sshd, ordinary_user, running_sshd, set_password
-
-KEY = fault.new_key()
-
-
-def fingerprint(key: bytes, passphrase: str | None = None) -> str:
-    return HostKey.parse(public_line(key.decode(), passphrase)).fingerprint
+from tests.support.until import until, wait_until
 
 
-@pytest.mark.parametrize("form", ["pkcs8-pem", "openssh"])
-def test_a_key_is_named_by_its_fingerprint(form: str) -> None:
-    sealed = fault.new_key(passphrase="right", form=form)
-    assert fingerprint(sealed, "right") == fault.fingerprint_of(sealed, "right")
-    assert fingerprint(KEY) == fault.fingerprint_of(KEY)
+def fingerprint(key: str, passphrase: str | None = None) -> str:
+    return HostKey.parse(public_line(key, passphrase)).fingerprint
+
+
+@pytest.mark.parametrize(("kind", "form"), [("rsa", "PKCS8"), ("ed25519", "RFC4716")])
+def test_a_key_is_named_by_its_fingerprint(kind: str, form: str) -> None:
+    sealed = key_pair(kind, form=form, passphrase=PASSPHRASE)
+    assert fingerprint(sealed.private, PASSPHRASE) == sealed.fingerprint
+    assert fingerprint(key_pair(kind).private) == key_pair(kind).fingerprint
     with pytest.raises(errors.PassphraseWrong):
-        public_line(sealed.decode(), "wrong")
+        public_line(sealed.private, "wrong")
     with pytest.raises(errors.PassphraseWrong):
-        public_line(sealed.decode())
+        public_line(sealed.private)
 
 
 @pytest.mark.parametrize("body", [b"AAAA", b"", b"b3BlbnNzaC1rZXktdjEA"])
@@ -55,6 +54,18 @@ async def connects(server: Sshd, auth: Auth) -> bool:
     return True
 
 
+async def said(server: Sshd, text: str, count: int = 1) -> None:
+    """Wait until the server has written this: it does so after the client knows."""
+    await wait_until(lambda: server.log().count(text) == count)
+
+
+@pytest.fixture(scope="module")
+def plain() -> Iterator[Sshd]:
+    """A server that takes the keys in its ``user_key.pub``."""
+    with running_sshd() as server:
+        yield server
+
+
 @pytest.fixture(scope="module")
 def someone() -> Iterator[str]:
     with ordinary_user("mustersign") as name:
@@ -74,7 +85,7 @@ async def test_a_password_where_only_that_is_taken(someone: str, method: str) ->
         assert await connects(server, PasswordAuth(someone, "right horse"))
         assert not await connects(server, PasswordAuth(someone, "wrong"))
         assert not await connects(server, KeyAuth(someone, server.user_key))
-        assert f"Accepted {method}" in server.log()
+        await said(server, f"Accepted {method}")
 
 
 @pytest.mark.sshd
@@ -83,16 +94,15 @@ async def test_a_password_where_only_that_is_taken(someone: str, method: str) ->
     ("kind", "form"), [("ed25519", "RFC4716"), ("rsa", "PEM"), ("ecdsa", "PKCS8"), ("ed25519", "PPK2"), ("rsa", "PPK3")]
 )
 async def test_a_key_in_each_form_where_only_that_key_is_taken(
-    someone: str, kind: str, form: str, passphrase: str
+    plain: Sshd, someone: str, kind: str, form: str, passphrase: str
 ) -> None:
-    pair = key_pair(kind, form=form, passphrase=passphrase)
-    with running_sshd() as server:
-        (server.folder / "user_key.pub").write_text(pair.public)
-        assert await connects(server, KeyAuth(someone, pair.private.encode(), passphrase or None))
-        assert f"Accepted publickey for {someone}" in server.log()
-        if passphrase:
-            with pytest.raises(errors.PassphraseWrong):
-                await connects(server, KeyAuth(someone, pair.private.encode(), "wrong"))
+    pair, accepted = key_pair(kind, form=form, passphrase=passphrase), plain.accepted
+    (plain.folder / "user_key.pub").write_text(pair.public)
+    assert await connects(plain, KeyAuth(someone, pair.private.encode(), passphrase or None))
+    await said(plain, f"Accepted publickey for {someone}", accepted + 1)
+    if passphrase:
+        with pytest.raises(errors.PassphraseWrong):
+            await connects(plain, KeyAuth(someone, pair.private.encode(), "wrong"))
 
 
 @pytest.mark.sshd
@@ -137,15 +147,15 @@ def agent(*pairs: str) -> Iterator[str]:
     path = folder / "socket"
     process = subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], stdout=subprocess.DEVNULL)
     try:
-        while not path.exists():
-            assert process.poll() is None
+        environment = os.environ | {"SSH_AUTH_SOCK": str(path)}
+        # 2: there is no agent yet.
+        until(lambda: subprocess.run(["ssh-add", "-l"], env=environment, capture_output=True).returncode != 2, 60)
         for private in pairs:
-            command = ["ssh-add", "-q", "-"]
-            subprocess.run(command, input=private, text=True, check=True, env=os.environ | {"SSH_AUTH_SOCK": str(path)})
+            subprocess.run(["ssh-add", "-q", "-"], input=private, text=True, check=True, env=environment)
         yield str(path)
     finally:
         process.terminate()
-        process.wait(5)
+        process.wait(60)
         shutil.rmtree(folder)
 
 
@@ -163,7 +173,7 @@ async def test_of_an_agents_two_keys_the_server_sees_only_the_chosen_one(
         monkeypatch.setenv("SSH_AUTH_SOCK", socket_path)
         (server.folder / "user_key.pub").write_text(chosen.public + other.public)
         assert await connects(server, AgentAuth(someone, socket_path, (line_of(chosen.public),)))
-        assert chosen.fingerprint in server.log()
+        await wait_until(lambda: chosen.fingerprint in server.log())
         assert other.fingerprint not in server.log()
         connection = await SSHTransport().connect(
             server.target(auth=AgentAuth(someone, socket_path, (line_of(chosen.public),)))

@@ -4,7 +4,7 @@ import base64
 from uuid import uuid4
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from instances.engine import windows
@@ -67,13 +67,11 @@ def test_a_bat_script_arrives_with_the_line_ends_of_windows(text: str) -> None:
     )
 
 
-@settings(deadline=None)
 @given(text=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
 def test_any_text_arrives_as_it_was_written(text: str) -> None:
     assert received(command(text)).script.decode() == text
 
 
-@settings(deadline=None)
 @given(text=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
 def test_nothing_of_the_script_is_on_a_command_line(text: str) -> None:
     marker = uuid4()
@@ -81,7 +79,6 @@ def test_nothing_of_the_script_is_on_a_command_line(text: str) -> None:
     assert len(requests) == 1
 
 
-@settings(deadline=None)
 @given(cut=st.integers(min_value=1, max_value=60))
 def test_a_script_cut_off_on_the_way_is_not_whole(cut: int) -> None:
     delivery = deliver(command("Remove-Item C:\\data -Recurse"))

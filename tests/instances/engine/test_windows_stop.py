@@ -5,35 +5,20 @@ import base64
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from instances.engine.errors import ConnectionLost
-from instances.engine.testing import Say, Scene, ScriptedTransport
+from instances.engine.testing import Say, Scene
 from instances.engine.transport import Exit, Process
 from instances.engine.trees import tree_of
 from instances.engine.types import CommandType, Outcome, Sink, Started, StopCause, Stream, Target
 from instances.engine.windows_stop import WindowsTree
-from tests.instances.engine.conftest import Bench, Going
+from tests.instances.engine.conftest import Going, has_started
 
 KINDS = pytest.mark.parametrize("kind", [CommandType.BAT, CommandType.POWERSHELL])
 FIRST = Started(10, "500")
 TARGET = Target("one", "one", "192.0.2.1", 22, None, ())
-
-
-@pytest.fixture
-def scripted(bench_for):
-    def make(scene: Scene) -> tuple[Bench, ScriptedTransport]:
-        transport = ScriptedTransport(lambda _: scene)
-        bench = bench_for(TARGET, transport)
-        bench.grace_s = 0.2
-        return bench, transport
-
-    return make
-
-
-async def has_started(going: Going) -> None:
-    await going.has_started.wait()
 
 
 # ------------------------------------------------------------------ on pretended machines
@@ -180,7 +165,6 @@ async def test_half_an_answer_is_never_a_clean_machine(answer: str) -> None:
         await look(answer)
 
 
-@settings(deadline=None)
 @given(
     rows=st.lists(
         st.tuples(st.integers(5, 30), st.integers(0, 30), st.integers(0, 9), st.integers(0, 1)),

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instances.engine.types import HostKey
@@ -63,7 +63,7 @@ files = st.lists(st.one_of(entries, st.sampled_from(["", "# a comment", "   "]))
 
 
 @given(files, st.lists(names, min_size=2, max_size=3, unique=True))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_the_same_lines_are_found_as_by_ssh_keygen(tmp_path: Path, rows: list[str], places: list[str]) -> None:
     file = tmp_path / "known_hosts"
     file.write_text("\n".join(rows) + "\n")
@@ -71,9 +71,12 @@ def test_the_same_lines_are_found_as_by_ssh_keygen(tmp_path: Path, rows: list[st
         assert found_by_us(file, place) == found_by_ssh_keygen(file, place), (place, rows)
 
 
-@given(st.lists(st.lists(names, min_size=1, max_size=3, unique=True).map(",".join), min_size=1, max_size=4))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
-def test_names_that_ssh_keygen_hashed_are_found_alike(tmp_path: Path, rows: list[str]) -> None:
+@given(
+    st.lists(st.lists(names, min_size=1, max_size=3, unique=True).map(",".join), min_size=1, max_size=4),
+    st.lists(names, min_size=3, max_size=3, unique=True),
+)
+@settings(max_examples=25)
+def test_names_that_ssh_keygen_hashed_are_found_alike(tmp_path: Path, rows: list[str], places: list[str]) -> None:
     file = tmp_path / "known_hosts"
     file.write_text("".join(f"{who} {KEY}\n" for who in rows))
     plain = {place: bool(found_by_us(file, place)) for place in PLACES}
@@ -81,8 +84,9 @@ def test_names_that_ssh_keygen_hashed_are_found_alike(tmp_path: Path, rows: list
     assert "|1|" in file.read_text()
     assert "example" not in file.read_text()
     for place in PLACES:
-        assert found_by_us(file, place) == found_by_ssh_keygen(file, place)
         assert bool(found_by_us(file, place)) == plain[place]
+    for place in places:
+        assert found_by_us(file, place) == found_by_ssh_keygen(file, place)
 
 
 def test_a_line_is_read_with_its_marker_and_comment() -> None:
@@ -166,6 +170,6 @@ def test_what_is_no_pattern_is_refused(text: str) -> None:
 
 
 def test_many_stars_take_no_time() -> None:
-    began_at = time.perf_counter()
+    began_at = time.process_time()
     assert not Matcher("*a" * 400)("a" * 255 + "b")
-    assert time.perf_counter() - began_at < 0.5
+    assert time.process_time() - began_at < 0.5

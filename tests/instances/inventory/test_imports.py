@@ -9,7 +9,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instances.access.models import Role
@@ -194,7 +194,7 @@ def test_a_jump_host_of_others_is_none_that_may_be_used() -> None:
 
 
 @given(st.text(alphabet='abc,;\t"\n\r=@:.1', max_size=120))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_no_table_breaks_it(text: str) -> None:
     actor = UserFactory()
     lines, remarks = read_csv(actor, "address,name,via\n" + text)
@@ -207,7 +207,7 @@ def test_ten_thousand_lines_behind_one_jump_host(django_assert_max_num_queries: 
     InstanceFactory(name="gate")
     actor = UserFactory()
     text = "address,name,via\n" + "\n".join(f"10.{n // 250}.{n % 250}.1,web-{n},gate" for n in range(10_000))
-    begin = time.perf_counter()
+    begin = time.process_time()
     with django_assert_max_num_queries(30):
         lines = of_csv(text, actor)
     assert len(to_add(lines)) == 10_000
@@ -215,7 +215,7 @@ def test_ten_thousand_lines_behind_one_jump_host(django_assert_max_num_queries: 
     with django_assert_max_num_queries(300):
         add_many(actor, new=to_add(lines))
     assert Instance.objects.filter(jump__name="gate").count() == 10_000
-    assert time.perf_counter() - begin < 30
+    assert time.process_time() - begin < 30
 
 
 # ------------------------------------------------------------------ OpenSSH configurations
@@ -305,7 +305,7 @@ def test_nothing_named_in_a_configuration_is_opened(tmp_path: Path) -> None:
         max_size=12,
     )
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_whatever_a_configuration_promises_can_be_added(lines: list[str]) -> None:
     Instance.objects.update(jump=None)
     Instance.objects.all().delete()

@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytest_django import DjangoAssertNumQueries
 
@@ -45,14 +45,14 @@ def test_two_thousand_lines_take_few_queries_and_little_time(
     django_assert_max_num_queries: DjangoAssertNumQueries,
 ) -> None:
     text = "\n".join(f"deploy@10.{n // 250}.{n % 250}.1:2222 web-{n} env=prod" for n in range(2000))
-    begin = time.perf_counter()
+    begin = time.process_time()
     with django_assert_max_num_queries(4):
         assert len(to_add(preview(text))) == 2000
-    assert time.perf_counter() - begin < 2
+    assert time.process_time() - begin < 2
 
 
 @given(st.text(max_size=200))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_no_text_breaks_it(text: str) -> None:
     for line in preview(text):
         assert line.error or line.new

@@ -1,7 +1,7 @@
 """The filter language: what it finds, and that no text breaks it."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instances.inventory.models import OS, Instance, Reach
@@ -129,7 +129,7 @@ def test_a_garbled_selection_is_nothing_and_never_everything(query: str) -> None
 
 
 @given(st.text(max_size=300) | st.text(alphabet='-!:" aenvost.1', max_size=60))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_no_text_breaks_the_filter(text: str) -> None:
     query = parse(text)
     assert parse(str(query)) == query

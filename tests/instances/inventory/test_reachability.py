@@ -6,10 +6,11 @@ import pytest
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from instances.audit.models import AuditEntry
 from instances.engine.errors import ConnectionRefused
 from instances.engine.types import Facts
 from instances.inventory.models import Instance, Reach
-from instances.inventory.reachability import CLAIM_FOR, claim_checks, finish_check
+from instances.inventory.reachability import CLAIM_FOR, claim_checks, finish_check, note_reach
 from tests.support.factories import InstanceFactory
 
 pytestmark = pytest.mark.django_db
@@ -69,3 +70,19 @@ def test_asking_for_checks_when_there_are_none_takes_no_write_lock(
     with django_assert_num_queries(1) as asked:
         assert claim_checks(10) == []
     assert asked.captured_queries[0]["sql"].startswith("SELECT")
+
+
+def test_reach_is_noted_for_many_and_since_moves_only_with_the_state() -> None:
+    first, second = InstanceFactory(), InstanceFactory()
+    note_reach([first.pk, second.pk], reach=Reach.UNREACHABLE, reason="refused", message="No.")
+    first.refresh_from_db()
+    since = first.reach_since
+    assert (first.reach, first.reach_reason, first.reach_message) == ("unreachable", "refused", "No.")
+    note_reach([first.pk], reach=Reach.UNREACHABLE, reason="dns", message="Gone.")
+    first.refresh_from_db()
+    assert (first.reach_since, first.reach_reason) == (since, "dns")
+    note_reach([first.pk], reach=Reach.REACHABLE)
+    first.refresh_from_db()
+    assert first.reach_since > since
+    assert (first.reach_reason, first.reach_message) == ("", "")
+    assert AuditEntry.objects.count() == 0

@@ -360,22 +360,3 @@ def test_nothing_is_done_without_its_record(monkeypatch: pytest.MonkeyPatch) -> 
 
 def _broken(**_: Any) -> None:
     raise RuntimeError("the audit table cannot be written")
-
-
-# ------------------------------------------------------------------ reach
-
-
-def test_reach_is_noted_for_many_and_since_moves_only_with_the_state() -> None:
-    first, second = InstanceFactory(), InstanceFactory()
-    services.note_reach([first.pk, second.pk], reach=Reach.UNREACHABLE, reason="refused", message="No.")
-    first.refresh_from_db()
-    since = first.reach_since
-    assert (first.reach, first.reach_reason, first.reach_message) == ("unreachable", "refused", "No.")
-    services.note_reach([first.pk], reach=Reach.UNREACHABLE, reason="dns", message="Gone.")
-    first.refresh_from_db()
-    assert (first.reach_since, first.reach_reason) == (since, "dns")
-    services.note_reach([first.pk], reach=Reach.REACHABLE)
-    first.refresh_from_db()
-    assert first.reach_since > since
-    assert (first.reach_reason, first.reach_message) == ("", "")
-    assert AuditEntry.objects.count() == 0

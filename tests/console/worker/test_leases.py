@@ -1,0 +1,85 @@
+"""Workers know each other's death by leases in the database; one that nobody can write to is no sign of it."""
+
+import asyncio
+import sqlite3
+import time
+from contextlib import closing
+
+import pytest
+from channels.db import database_sync_to_async
+from django.db import connection
+
+from console.runs import queue
+from console.runs.models import Invocation, WorkerLease
+from console.worker import worker as module
+from console.worker.worker import Worker
+from tests.support.runs import enlisted_worker, send
+from tests.support.until import WITHIN_S
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow, pytest.mark.sqlite]
+# Far from each other: what is to happen within a lease does so on a busy machine.
+LEASE_S, RENEW_S, HELD_S = 8.0, 0.5, 9.0
+
+
+def hold(path):
+    """Keep everybody from writing for longer than a lease, as a backup does."""
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=20)) as database:
+        database.execute("BEGIN EXCLUSIVE")
+        time.sleep(HELD_S)
+        database.execute("ROLLBACK")
+
+
+@database_sync_to_async
+def leases():
+    return dict(WorkerLease.objects.values_list("pk", "expires_ns"))
+
+
+async def renewed(workers):
+    """Wait until each of them has renewed its lease."""
+    before = await leases()
+    async with asyncio.timeout(WITHIN_S):
+        while True:
+            now = await leases()
+            if now.keys() == {worker.id for worker in workers} and all(now[pk] > before.get(pk, 0) for pk in now):
+                return
+            await asyncio.sleep(0.1)
+
+
+def test_a_database_that_is_held_for_longer_than_a_lease_makes_nobody_dead(monkeypatch, caplog):
+    monkeypatch.setattr(queue, "LEASE_S", LEASE_S)
+    monkeypatch.setattr(queue, "RENEW_S", RENEW_S)
+    monkeypatch.setattr(module, "REAP_EVERY_S", 0.0)
+    path = connection.settings_dict["NAME"]
+
+    async def work():
+        workers = Worker(), Worker()
+        async with asyncio.TaskGroup() as tasks:
+            for worker in workers:
+                tasks.create_task(worker.run())
+            await renewed(workers)
+            await asyncio.to_thread(hold, path)
+            # Each has looked for dead ones since.
+            for _ in range(4):
+                await renewed(workers)
+            for worker in workers:
+                worker.drain()
+
+    asyncio.run(work())
+    assert "taken for dead" not in caplog.text
+
+
+def test_who_renews_while_another_waits_to_end_it_is_not_dead():
+    me, other = enlisted_worker(), enlisted_worker()
+    send()
+    (claim,) = queue.claim(other, slots=1)
+    WorkerLease.objects.filter(pk=other).update(expires_ns=0)
+
+    def renew_first(execute, sql, params, many, context):
+        if sql.startswith("BEGIN"):
+            WorkerLease.objects.filter(pk=other).update(expires_ns=time.clock_gettime_ns(time.CLOCK_BOOTTIME) + 10**11)
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(renew_first):
+        assert queue.reap(me) == queue.LeftBehind()
+    assert queue.renew(other)
+    assert Invocation.objects.get(pk=claim.invocation_id).owner == other
