@@ -12,7 +12,7 @@ from console.members.models import User
 from console.runs import answers, output, services, stopping
 from console.runs.answers import Answer
 from console.runs.models import Invocation, OutputKind, Run
-from console.runs.presentation import RunView, run_view
+from console.runs.presentation import run_view
 from console.runs.status import END
 from instances.access import rules
 
@@ -28,18 +28,17 @@ class Watching:
     """A viewer's look at a run: which filter and page it sees, and the revision it has been shown.
 
     ``opened`` is the ordinal whose output the viewer reads, whatever page the rows are on; ``shown`` the one whose
-    details it was last sent. ``drawn`` is the run's revision when the rows in the browser were drawn.
+    details it was last sent. ``row_ids`` are the ordinals of the rows in the browser, as far as they are known.
     """
 
     user: User
     run_id: int
     status: str
     page: int
-    drawn: int = -1
+    row_ids: tuple[int, ...] | None = None
     opened: int | None = None
     shown: int | None = None
     revision: int = -1
-    row_ids: tuple[int, ...] | None = None
 
     @property
     def was_seen(self) -> bool:
@@ -59,7 +58,8 @@ class Watching:
         if run.revision == self.revision and not is_new:
             return ""
         view = run_view(self.user, run, status=self.status, page=self.page, opened=opened)
-        rows_changed = self._rows_changed(run, view)
+        # Not by the revision: the run is read before its rows, and they can be newer.
+        rows_changed = view.row_ids != self.row_ids
         changed = [] if rows_changed else [row for row in view.rows if row.revision > self.revision]
         context = {
             "run_view": view,
@@ -73,12 +73,6 @@ class Watching:
         }
         self.revision, self.row_ids, self.shown = run.revision, view.row_ids, opened
         return render_to_string("runs/_frame.html", context)
-
-    def _rows_changed(self, run: Run, view: RunView) -> bool:
-        """Whether other rows belong on the page; of those drawn by the page's own request only their age is known."""
-        if self.row_ids is None:
-            return view.status_filter != "all" and run.revision != self.drawn
-        return view.row_ids != self.row_ids
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ class RunPanel {
     this.root = root;
     this.run = Number(root.dataset.run);
     this.looked = "";
+    this.drawn = "";
     this.open = null;
     this.channel = null;
     this.acknowledged = 0;
@@ -33,13 +34,16 @@ class RunPanel {
     return find("#run-opened", this.root);
   }
 
-  /** Tell the socket which rows are seen, if that changed (or the connection is new). */
-  watch(isNew = false) {
-    const {status = "all", page = "1", drawn = "-1"} = find("#run-rows", this.root)?.dataset ?? {};
+  /** Tell the socket which rows are seen, if they are not those it drew itself (or the connection is new). */
+  watch({isNew = false, isFrame = false} = {}) {
+    const {status = "all", page = "1", drawn = ""} = find("#run-rows", this.root)?.dataset ?? {};
     const looked = `${status} ${page}`;
-    if (looked === this.looked && !isNew) return;
-    const isSent = socket.send({type: "watch", run: this.run, status, page: Number(page), drawn: Number(drawn)});
-    if (isSent) this.looked = looked;
+    // The answer to a request can be older than the frames before it: what it drew is compared anew.
+    const isKnown = looked === this.looked && (isFrame || drawn === this.drawn);
+    this.drawn = drawn;
+    if (isKnown && !isNew) return;
+    const rows = findAll("#run-rows tr[data-i]", this.root).map((row) => Number(row.dataset.i));
+    if (socket.send({type: "watch", run: this.run, status, page: Number(page), rows})) this.looked = looked;
   }
 
   /** Show the output of an instance from its start. */
@@ -141,7 +145,7 @@ function look(event) {
   }
   const asks = find("#run-rollout[data-asks]", root) ? "Answer? " : "";
   document.title = `${asks}${root.dataset.title} · Muster`;
-  panel.watch();
+  panel.watch({isFrame});
   const {i} = panel.details?.dataset ?? {};
   if (i && !isFrame) panel.show(Number(i));
   panel.paint();
@@ -167,7 +171,7 @@ function speak() {
 export function startRun() {
   socket = connectSocket({
     opened() {
-      panel?.watch(true);
+      panel?.watch({isNew: true});
       panel?.ask();
     },
     message(message) {

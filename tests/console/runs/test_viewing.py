@@ -78,15 +78,30 @@ def test_rows_find_their_place_only_under_the_filter_and_on_the_page_that_were_a
 @pytest.mark.django_db
 def test_rows_that_changed_between_the_request_and_the_watch_are_sent():
     run = runs.send(3)
-    drawn = run_view(run.actor, run, status="queued", page=1).run.revision
     changed(run, 1)
-    run.refresh_from_db()
-    frame = watched(run, status="queued", drawn=drawn).news()
+    frame = watched(run, status="queued", row_ids=(0, 1, 2)).news()
     assert " #run-rows[" in frame
     assert 'id="i-1"' not in frame
     # As they are drawn already, they are not.
-    assert " #run-rows[" not in watched(run, status="queued", drawn=run.revision).news()
-    assert " #run-rows[" not in watched(run, drawn=drawn).news()
+    assert " #run-rows[" not in watched(run, status="queued", row_ids=(0, 2)).news()
+    assert " #run-rows[" not in watched(run, row_ids=(0, 1, 2)).news()
+
+
+@pytest.mark.django_db
+def test_rows_that_change_while_the_news_is_gathered_are_sent(monkeypatch):
+    """The run is read before its rows: they can be newer than its revision."""
+    run = runs.send(3)
+    look = watched(run, status="queued", row_ids=(0, 1, 2))
+
+    def late(*args, **kwargs):
+        monkeypatch.undo()
+        changed(run, 1)
+        return run_view(*args, **kwargs)
+
+    monkeypatch.setattr(viewing, "run_view", late)
+    frames = look.news() + look.news()
+    assert " #run-rows[" in frames
+    assert 'id="i-1"' not in frames
 
 
 @pytest.mark.django_db
