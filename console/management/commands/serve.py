@@ -12,12 +12,15 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from console import databases
+from console import databases, env
 from console.demo import services as demo
 from console.members import services as members
 from console.saved_commands import folders
 from console.supervisor import Child, DataFolderLocked, GivenUp, Supervisor, fail, lock_data_folder, note_address
 from instances.credentials import vault
+
+# Every address of this machine is none to go to: this one is.
+ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
 class Command(BaseCommand):
@@ -61,6 +64,7 @@ class Command(BaseCommand):
             fail(f"MUSTER_ADMIN_PASSWORD: {' '.join(error.messages)}")
         # Children read the port from the environment: the origins that may open a socket depend on it.
         os.environ["MUSTER_PORT"] = str(port)
+        url = settings.ENV.url if os.environ.get("MUSTER_URL") else _answer_at(host, port)
         workers = options["workers"] or settings.ENV.workers
         # Pages are told how what they show ends; and the workers end what runs on the demo's instances.
         children = [Child("web", ["web", "--host", host, "--port", str(port)], ends_last=True)]
@@ -73,20 +77,21 @@ class Command(BaseCommand):
             children.append(Child("demo", ["demo", "start"], ends_last=True))
         # This process looks after others from here on.
         connection.close()
-        url = settings.ENV.url if os.environ.get("MUSTER_URL") else f"http://{_name(host)}:{port}"
         # For ``signin``, which knows nothing of --port.
         note_address(lock, url)
         try:
-            Supervisor(children, ready=lambda: self._say_ready(url, link, has_demo)).run()
+            Supervisor(children, ready=lambda: self._say_ready(url, host, link, has_demo)).run()
         except GivenUp as error:
             fail(str(error))
         finally:
             note_address(lock, "")
             lock.close()
 
-    def _say_ready(self, url: str, link: str | None, has_demo: bool) -> None:
+    def _say_ready(self, url: str, host: str, link: str | None, has_demo: bool) -> None:
         if has_demo and demo.wait_until_served():
             self.stdout.write("Demo instances on this machine are ready; manage.py demo remove takes them away.")
+        if host in ANY_ADDRESS and not os.environ.get("MUSTER_URL"):
+            self.stdout.write("This machine's other addresses are not answered to until MUSTER_URL names one.")
         self.stdout.write(f"Muster answers at {url}/")
         if link:
             self.stdout.write(f"First sign-in, once, within 15 minutes: {url}{link}")
@@ -101,9 +106,16 @@ def _migrate() -> None:
         call_command("migrate", interactive=False, verbosity=0)
 
 
+def _answer_at(host: str, port: int) -> str:
+    """Return the address to go to. Side effect: the children answer to it, who know only loopback's names else."""
+    url = f"http://{_name(host)}:{port}"
+    if _name(host) not in env.LOOPBACK_NAMES:
+        os.environ["MUSTER_URL"] = url
+    return url
+
+
 def _name(host: str) -> str:
-    # Every address of this machine is none to go to.
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    host = ANY_ADDRESS.get(host, host.lower())
     return f"[{host}]" if ":" in host else host
 
 
