@@ -1,4 +1,4 @@
-"""Owns what is removed of sign-ins in time: expired sessions, wrong passwords that lock nobody any more, the record."""
+"""Owns what is removed of sign-ins in time: expired sessions and links, wrong passwords of old, and the record."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -10,6 +10,8 @@ from django.contrib.sessions.models import Session
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from console.members.models import SignInLink
+
 _BATCH = 500
 
 
@@ -20,6 +22,7 @@ def prune(days: int) -> Iterator[int]:
     """
     now = timezone.now()
     yield from _removed(Session.objects.filter(expire_date__lt=now))
+    yield from _removed(SignInLink.objects.filter(expires_at__lt=now))
     # axes removes these too, but only when somebody signs in or cannot: a name may be a password typed too early.
     yield from _removed(
         AccessAttempt.objects.filter(attempt_time__lt=now - timedelta(hours=settings.AXES_COOLOFF_TIME))
