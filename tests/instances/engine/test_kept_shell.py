@@ -12,6 +12,7 @@ from instances.engine.types import CommandType, Outcome
 from tests.instances.engine.conftest import Going, Keeping
 from tests.instances.engine.keeping import SHELLS, printed, run
 from tests.support.sshd import Sshd
+from tests.support.until import wait_until
 
 pytestmark = pytest.mark.sshd
 
@@ -186,4 +187,5 @@ async def test_what_cannot_be_opened_is_refused(keeping: Keeping) -> None:
         await keeping.open("python3")
     with pytest.raises(SessionRefused, match="not offered for Bat"):
         await keeping.open(command_type=CommandType.BAT)
-    assert keeping.left() == []
+    # It says why and only then exits; nobody waits for that.
+    await wait_until(lambda: not keeping.left())
