@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from django.db.models import Q, QuerySet
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Length
 
 from console.results.lines import LINE_BYTES
@@ -115,8 +115,10 @@ def _by_pk(invocations: QuerySet[Invocation]) -> dict[int, Invocation]:
 def _keys(invocations: QuerySet[Invocation], after: Cursor | None, before: Cursor | None) -> tuple[list[Cursor], bool]:
     """Return the rows of a page, oldest first, and whether there are more in the direction that was asked for."""
     if after:
-        # What had ended before then has no later row.
-        invocations = invocations.filter(Q(finished_at=None) | Q(finished_at__gte=after.at))
+        # Of what has ended the last row says whether there are later ones. Not the time of its end: that is noted
+        # before the row is stored, and rows of others can come in between.
+        last = Output.objects.filter(invocation=OuterRef("pk")).order_by("-offset").values("at")[:1]
+        invocations = invocations.alias(last_at=Subquery(last)).filter(Q(finished_at=None) | Q(last_at__gte=after.at))
     rows = _of(invocations)
     if after:
         rows = rows.filter(_beyond("gt", after))
@@ -175,7 +177,10 @@ def _rows(keys: Iterable[Cursor]) -> Iterator[_Row]:
 def _lines(rows: Iterable[_Row], invocations: dict[int, Invocation]) -> Iterator[Line]:
     waiting: dict[tuple[int, int], bytes] = {}
     for row in rows:
-        invocation = invocations[row.pk]
+        invocation = invocations.get(row.pk)
+        if invocation is None:
+            # It came into the filter, or left it, between the two looks.
+            continue
         if row.kind == OutputKind.GAP:
             text = f"{int(row.data):,} bytes were not kept"
             yield Line(invocation.ordinal, invocation.instance_name, OutputKind.GAP, text)

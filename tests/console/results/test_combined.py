@@ -87,6 +87,41 @@ def test_what_ended_with_more_output_is_not_said_twice(run):
     assert texts(page(run.invocations.all(), after=later.last, ended_since=later.revision).lines) == []
 
 
+def test_last_lines_come_whose_end_was_noted_before_lines_of_others_were_stored(run):
+    """An end is noted when it is seen; its rows get the time at which they are stored."""
+    arrive(run, (0, OUT, b"a\n"), (1, OUT, b"c\n"), (0, OUT, b"b\n"))
+    first, between, _ = Output.objects.order_by("at").values_list("at", flat=True)
+    run.invocations.filter(ordinal=0).update(finished_at=first + (between - first) / 2)
+    shown = Cursor(between, run.invocations.get(ordinal=1).pk, 0)
+    assert texts(page(run.invocations.all(), after=shown, ended_since=0).lines) == [(0, "b")]
+
+
+def test_an_instance_that_leaves_the_filter_between_two_looks_breaks_nothing(run, monkeypatch):
+    arrive(run, (0, OUT, b"a\n"), (1, OUT, b"b\n"))
+    known = combined._by_pk
+
+    def late(invocations):
+        run.invocations.filter(ordinal=0).update(status=Status.LOST)
+        return known(invocations)
+
+    monkeypatch.setattr(combined, "_by_pk", late)
+    assert texts(page(run.invocations.filter(status=Status.SUCCEEDED)).lines) == [(1, "b")]
+
+
+def test_an_instance_that_comes_into_the_filter_between_two_looks_breaks_nothing(run, monkeypatch):
+    arrive(run, (0, OUT, b"a\n"), (1, OUT, b"b\n"))
+    run.invocations.filter(ordinal=0).update(status=Status.RUNNING)
+    known = combined._by_pk
+
+    def early(invocations):
+        found = known(invocations)
+        run.invocations.filter(ordinal=0).update(status=Status.SUCCEEDED)
+        return found
+
+    monkeypatch.setattr(combined, "_by_pk", early)
+    assert texts(whole(run.invocations.filter(status=Status.SUCCEEDED))) == [(1, "b")]
+
+
 def test_what_was_not_kept_is_a_line(run):
     arrive(run, (0, OUT, b"a\n"), (0, GAP, b"1500"), (0, OUT, b"b\n"))
     assert texts(page(run.invocations.all()).lines) == [(0, "a"), (0, "1,500 bytes were not kept"), (0, "b")]
