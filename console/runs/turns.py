@@ -7,7 +7,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from console.literals import literal
 from console.runs.models import Invocation
-from console.runs.status import UNFINISHED, Status
+from console.runs.status import ACTIVE, UNFINISHED, Status
 from console.sessions.models import LIVE, OPEN, Session
 
 # As the condition of its partial index has it.
@@ -21,8 +21,8 @@ _ANYTHING_WAITS = (
 def startable_by(worker_id: uuid.UUID) -> Q:
     """Return the condition under which a worker may start a queued invocation, as far as sessions are concerned.
 
-    It has none; or the worker holds its session, which is open, and nothing that was sent to that session before is
-    still queued or active. Side effects: one query.
+    It has none; or the worker holds its session, which is open, nothing of that session is active, and nothing that was
+    sent to it before is still queued. Side effects: one query.
     """
     if not anything_waits():
         # Exact too: what is sent to a session this very moment is for the next look.
@@ -30,7 +30,9 @@ def startable_by(worker_id: uuid.UUID) -> Q:
     held = Session.objects.filter(
         pk=OuterRef("session_id"), worker=worker_id, state__in=sorted(OPEN), close_requested_at=None
     )
-    before = _unfinished().filter(session=OuterRef("session_id"), pk__lt=OuterRef("pk"))
+    # Of two that are sent at once the one with the lower id can be committed later: by then the other may have begun.
+    first = Q(pk__lt=OuterRef("pk")) | Q(status__in=[literal(status) for status in sorted(ACTIVE)])
+    before = _unfinished().filter(first, session=OuterRef("session_id"))
     return Q(session=None) | (Exists(held) & ~Exists(before))
 
 

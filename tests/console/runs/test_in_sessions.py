@@ -198,6 +198,19 @@ def test_what_is_queued_before_goes_first_although_its_run_is_at_its_limit(opera
     assert [(claim.run_id, claim.session_id) for claim in queue.claim(worker, slots=10)] == [(first.pk, one.pk)]
 
 
+def test_what_was_sent_before_but_committed_later_waits_for_what_has_begun(operator, kept, worker):
+    """PostgreSQL gives ids before the commit: of two that are sent at once the later one can be seen first."""
+    one = kept()
+    hidden = send_to(operator, one)
+    Invocation.objects.filter(run=hidden).update(session=None, status="skipped")
+    send_to(operator, one)
+    begun = queue.claim(worker, slots=10)
+    Invocation.objects.filter(run=hidden).update(session=one, status="queued")
+    assert queue.claim(worker, slots=10) == []
+    finish(begun)
+    assert [claim.run_id for claim in queue.claim(worker, slots=10)] == [hidden.pk]
+
+
 def test_a_session_that_is_to_be_closed_takes_nothing_more(operator, kept, worker):
     send_to(operator, kept(close_requested_at=timezone.now()))
     assert queue.claim(worker, slots=10) == []
