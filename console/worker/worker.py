@@ -251,8 +251,9 @@ class Worker:
         """Close what was opened with a credential, address or trusted key that has changed since."""
         keys = self._pool.keys()
         if keys:
-            current = await self._in_database(preparation.current_keys, keys, self._prompts)
-            self._pool.close_unless(current.__contains__)
+            outdated = set(keys) - await self._in_database(preparation.current_keys, keys, self._prompts)
+            # Not all but the current ones: what was opened since was not asked about.
+            self._pool.close_unless(lambda key: key not in outdated)
 
     async def _start_over(self) -> None:
         """This worker was taken for dead: its rows are somebody else's; enlist again under the same id."""
