@@ -1,4 +1,5 @@
 // The run panel: tells the socket what is looked at, and gives the log view the bytes that come.
+import {Drawn} from "./drawn.js";
 import {find, findAll, isPlainClick, onAct, onContent} from "./dom.js";
 import {connectTools, lineOfHash} from "./log-tools.js";
 import {LogView} from "./log.js";
@@ -19,7 +20,7 @@ class RunPanel {
     this.root = root;
     this.run = Number(root.dataset.run);
     this.looked = "";
-    this.drawn = "";
+    this.drawn = new Drawn();
     this.open = null;
     this.channel = null;
     this.acknowledged = 0;
@@ -34,14 +35,11 @@ class RunPanel {
     return find("#run-opened", this.root);
   }
 
-  /** Tell the socket which rows are seen, if they are not those it drew itself (or the connection is new). */
-  watch({isNew = false, isFrame = false} = {}) {
-    const {status = "all", page = "1", drawn = ""} = find("#run-rows", this.root)?.dataset ?? {};
+  /** Tell the socket which rows are seen, if they are others, or what is seen may not be what it sent last. */
+  watch(isDoubtful) {
+    const {status = "all", page = "1"} = find("#run-rows", this.root)?.dataset ?? {};
     const looked = `${status} ${page}`;
-    // The answer to a request can be older than the frames before it: what it drew is compared anew.
-    const isKnown = looked === this.looked && (isFrame || drawn === this.drawn);
-    this.drawn = drawn;
-    if (isKnown && !isNew) return;
+    if (looked === this.looked && !isDoubtful) return;
     const rows = findAll("#run-rows tr[data-i]", this.root).map((row) => Number(row.dataset.i));
     if (socket.send({type: "watch", run: this.run, status, page: Number(page), rows})) this.looked = looked;
   }
@@ -129,7 +127,7 @@ class RunPanel {
 }
 
 /** Find the run that is on the page now, whichever way it came there. */
-function look(event) {
+function look() {
   const root = find("#run");
   if (panel && panel.root !== root) {
     panel.close();
@@ -137,17 +135,15 @@ function look(event) {
     if (!root) socket.send({type: "unwatch"});
   }
   if (!root) return;
-  // A frame of the socket can be older than the row just clicked; only answers to requests say what is open.
-  const isFrame = event?.target?.id === "socket";
   if (!panel) {
     panel = new RunPanel(root);
     socket.reopen();
   }
   const asks = find("#run-rollout[data-asks]", root) ? "Answer? " : "";
   document.title = `${asks}${root.dataset.title} · Muster`;
-  panel.watch({isFrame});
-  const {i} = panel.details?.dataset ?? {};
-  if (i && !isFrame) panel.show(Number(i));
+  const {isDoubtful, opened} = panel.drawn.take(findAll("#run-rows, #run-summary, #run-opened", root));
+  panel.watch(isDoubtful);
+  if (opened?.dataset.i) panel.show(Number(opened.dataset.i));
   panel.paint();
   speak();
 }
@@ -171,7 +167,7 @@ function speak() {
 export function startRun() {
   socket = connectSocket({
     opened() {
-      panel?.watch({isNew: true});
+      panel?.watch(true);
       panel?.ask();
     },
     message(message) {

@@ -135,6 +135,23 @@ def test_what_was_on_its_way_does_not_put_a_former_filter_back(signed_in, remote
     expect(page.locator("#run-rows[data-status=all]").get_by_text("Succeeded")).to_have_count(3)
 
 
+def test_an_answer_that_comes_late_does_not_put_a_former_state_back(signed_in, remote_user):
+    page, late = signed_in, []
+    select(page, "web-01")
+    send(page, "until [ -e ~/go-on ]; do sleep 0.1; done", "web-02")
+    run(page)
+    expect(page.locator("#run-rows").get_by_text("Running")).to_have_count(2)
+    page.route(re.compile(r"/runs/\d+/\?.*i=1"), lambda route: late.append((route, route.fetch())))
+    page.locator("#open-1").click()
+    until(lambda: page.evaluate("1") and late)
+    Path(f"/home/{remote_user}/go-on").touch()
+    expect(page.locator("#run-summary")).to_have_attribute("data-ended", "yes")
+    [(route, answer)] = late
+    route.fulfill(response=answer)
+    expect(page).to_have_url(re.compile("i=1"))
+    expect(page.locator("#run-opened[data-i='1']")).to_contain_text("Succeeded")
+
+
 def test_output_is_text_whatever_it_holds(signed_in):
     page = signed_in
     nasty = "<img src=x onerror=alert(1)><script>alert(2)</script></hx-partial>"
