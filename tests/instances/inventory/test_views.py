@@ -4,6 +4,7 @@ import pytest
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from instances.credentials import services as credentials
 from instances.inventory.models import Instance, Reach
@@ -25,6 +26,16 @@ def text(response: HttpResponse) -> str:
 
 
 # ------------------------------------------------------------------ the list
+
+
+def test_a_list_that_is_drawn_anew_by_itself_takes_back_nothing_that_was_clicked(as_: SignIn) -> None:
+    """The list's other requests replace each other; a poll among them would end a click whose answer is on its way."""
+    InstanceFactory(check_requested_at=timezone.now())
+    page = text(as_().get("/"))
+    assert 'hx-sync:inherited="#list:replace"' in page
+    poll = page[page.index('<tbody id="list-rows"') :].partition(">")[0]
+    assert 'hx-trigger="every 3s"' in poll
+    assert 'hx-sync="#list:drop"' in poll
 
 
 def test_the_list_shows_instances_with_what_the_scripts_look_for(as_: SignIn) -> None:
