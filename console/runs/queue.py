@@ -97,8 +97,7 @@ def _claim_of_run(worker_id: uuid.UUID, run: Run, slots: int) -> list[Claim]:
     now = timezone.now()
     if slots < 1 or not gates.is_open(run, now) or not prompts.may_claim(worker_id, run):
         return []
-    refusal = _refusal(run)
-    if refusal:
+    if refusal := _refusal(run):
         skip_queued(run, *refusal)
         return []
     active = run.invocations.filter(status__in=ACTIVE).count()
@@ -316,8 +315,9 @@ def reap(me: uuid.UUID) -> LeftBehind:
         done = _resolve(_left_by(owners))
         WorkerLease.objects.filter(pk__in=owners).delete()
         prompts.drop_boxes_of(owners)
-    for owner in owners:
-        _lease_path(owner).unlink(missing_ok=True)
+        # Before the commit: one that was only asleep enlists again right after it, with a new file of the same name.
+        for owner in owners:
+            _lease_path(owner).unlink(missing_ok=True)
     return done
 
 

@@ -3,7 +3,7 @@ import threading
 import uuid
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from console.runs import queue
@@ -225,3 +225,27 @@ def test_a_worker_that_enlists_again_with_a_new_lock_is_alive():
     lock = queue.LeaseFile(worker)
     assert not queue.is_dead(WorkerLease.objects.get(pk=worker))
     lock.release()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_that_enlists_again_as_soon_as_it_can_keeps_its_new_lock(monkeypatch):
+    me, worker = enlisted_worker(), uuid.uuid4()
+    locks = [queue.LeaseFile(worker)]
+    queue.enlist(worker)
+    WorkerLease.objects.filter(pk=worker).update(expires_ns=0)
+    forget = queue.prompts.drop_boxes_of
+
+    def wake_up():
+        assert not queue.renew(worker)
+        locks.pop().release()
+        locks.append(queue.LeaseFile(worker))
+        queue.enlist(worker)
+
+    def last_write(owners):
+        forget(owners)
+        transaction.on_commit(wake_up)
+
+    monkeypatch.setattr(queue.prompts, "drop_boxes_of", last_write)
+    queue.reap(me)
+    assert not queue.is_dead(WorkerLease.objects.get(pk=worker))
+    locks.pop().release()
