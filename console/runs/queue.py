@@ -3,20 +3,18 @@
 Everything here is a short transaction of its own, called from a worker's database thread.
 """
 
-import fcntl
 import os
 import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Count, F, Q, QuerySet
 from django.utils import timezone
 
 from console.literals import literal
-from console.runs import gates, prompts, rate, run_secrets, turns
+from console.runs import gates, lease_file, prompts, rate, run_secrets, turns
 from console.runs.models import Invocation, Recheck, Run, WorkerLease
 from console.runs.rate import Gate, Rollout
 from console.runs.status import ACTIVE, ENDED_RUN, Status, roll_up
@@ -253,21 +251,6 @@ def resolve_lost(worker_id: uuid.UUID, lost: LostOne, *, status: Status, reason:
 # ------------------------------------------------------------------ leases
 
 
-class LeaseFile:
-    """The lock that proves a worker alive: the kernel frees it however the process ends."""
-
-    def __init__(self, worker_id: uuid.UUID) -> None:
-        self._path = _lease_path(worker_id)
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._file = self._path.open("w")
-        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-    def release(self) -> None:
-        """Free the lock and remove its file."""
-        self._path.unlink(missing_ok=True)
-        self._file.close()
-
-
 def enlist(worker_id: uuid.UUID, public_key: bytes = b"") -> None:
     """Add this worker's lease. Take its LeaseFile first, or another worker may reap it at once."""
     # Counted from when it may write: it may have waited for that for longer than a lease.
@@ -290,13 +273,17 @@ def discharge(worker_id: uuid.UUID) -> None:
 
 
 def a_worker_is_alive() -> bool:
-    """Say whether any worker holds a live lease."""
-    return any(not is_dead(lease) for lease in WorkerLease.objects.all())
+    """Say whether any worker holds a live lease that takes whatever waits."""
+    return any(not is_dead(lease) and lease_file.takes_everything(lease.pk) for lease in WorkerLease.objects.all())
 
 
 def is_dead(lease: WorkerLease) -> bool:
     """Say whether a worker can no longer be at work: its lock is free, or its lease is over, or it was another boot."""
-    return lease.boot_id != boot_id() or lease.expires_ns < time.clock_gettime_ns(_CLOCK) or _lock_is_free(lease.pk)
+    return (
+        lease.boot_id != boot_id()
+        or lease.expires_ns < time.clock_gettime_ns(_CLOCK)
+        or not lease_file.is_held(lease.pk)
+    )
 
 
 def reap(me: uuid.UUID) -> LeftBehind:
@@ -317,7 +304,7 @@ def reap(me: uuid.UUID) -> LeftBehind:
         prompts.drop_boxes_of(owners)
         # Before the commit: one that was only asleep enlists again right after it, with a new file of the same name.
         for owner in owners:
-            _lease_path(owner).unlink(missing_ok=True)
+            lease_file.remove(owner)
     return done
 
 
@@ -379,21 +366,6 @@ _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 def _expiry() -> int:
     return time.clock_gettime_ns(_CLOCK) + int(LEASE_S * 1e9)
-
-
-def _lease_path(worker_id: uuid.UUID) -> Path:
-    return Path(settings.DATA_DIR) / "workers" / f"{worker_id}.lock"
-
-
-def _lock_is_free(worker_id: uuid.UUID) -> bool:
-    try:
-        with _lease_path(worker_id).open("r+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return True
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _uuid_param(value: uuid.UUID) -> str | uuid.UUID:

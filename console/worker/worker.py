@@ -15,6 +15,7 @@ from console import bus, databases
 from console.runs import attempts, queue
 from console.runs.invoke import Work, finish_unreachable, finish_unstarted, invoke
 from console.runs.journal import Journal
+from console.runs.lease_file import LeaseFile
 from console.runs.left_waiting import skip_left_waiting
 from console.runs.models import WorkerLease
 from console.runs.prompts import Prompts
@@ -79,7 +80,7 @@ class Worker:
 
     async def run(self) -> None:
         """Work until ``drain`` is called and everything held has ended. Raises: whatever broke a side task."""
-        self._lease = queue.LeaseFile(self.id)
+        self._lease = LeaseFile(self.id, self._run_id)
         await self._in_database(queue.enlist, self.id, self._prompts.public_key)
         try:
             await self._in_database(_reap, self.id)
@@ -260,7 +261,7 @@ class Worker:
         logger.warning("This worker had been taken for dead; it goes on with new claims", extra={"action": "lease"})
         # Whoever took it for dead removed the file, and a lock without its file proves nothing.
         self._lease.release()
-        self._lease = queue.LeaseFile(self.id)
+        self._lease = LeaseFile(self.id, self._run_id)
         await self._in_database(queue.enlist, self.id, self._prompts.public_key)
         # The rows of its sessions say that they are broken.
         await self._sessions.close_all("console_restarted", sessions_queue.WORKER_GONE)

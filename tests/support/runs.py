@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from console.runs import queue, services
 from console.runs.journal import Journal
+from console.runs.lease_file import LeaseFile
 from console.runs.models import OutputKind, Run, WorkerLease
 from console.runs.status import Status
 from console.worker import writer
@@ -54,14 +55,14 @@ def ended_run(count=1, *, output=b"hello\n", days_ago=0, **options) -> Run:
 def enlisted_worker() -> uuid.UUID:
     """Return the id of a worker with a live lease; its lock is taken by this process until the test ends."""
     worker = uuid.uuid4()
-    _locks.append(queue.LeaseFile(worker))
+    _locks.append(LeaseFile(worker))
     queue.enlist(worker)
     # Nobody renews it, and a busy machine may take longer than it lasts.
     WorkerLease.objects.filter(pk=worker).update(expires_ns=F("expires_ns") + HOUR_NS)
     return worker
 
 
-_locks: list[queue.LeaseFile] = []
+_locks: list[LeaseFile] = []
 
 
 def journal_of(claim: queue.Claim, cap_bytes=64 * 1024 * 1024) -> Journal:

@@ -11,6 +11,7 @@ import threading
 import pytest
 from django.db import connection
 
+from console.runs import queue
 from console.runs.models import Run
 from instances.access.models import Role
 from instances.audit.models import AuditEntry
@@ -117,6 +118,20 @@ def test_it_works_for_its_own_run_alone(local):
     other = send(instances=[local])
     assert status_of("--on", "here", "true") == 0
     assert other.invocations.get().status == "queued"
+
+
+def test_it_is_no_worker_to_those_who_send_something_else_meanwhile(local, tmp_path):
+    go_on, seen = tmp_path / "go-on", []
+
+    def ask():
+        seen.append(queue.a_worker_is_alive())
+        go_on.touch()
+
+    thread = when_running(ask)
+    command = f"until [ -e '{go_on}' ]; do sleep 0.05; done"
+    assert status_of("--on", "here", "--timeout", "120", command) == 0
+    thread.join()
+    assert seen == [False]
 
 
 @pytest.mark.slow

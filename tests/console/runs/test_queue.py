@@ -7,6 +7,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from console.runs import queue
+from console.runs.lease_file import LeaseFile
 from console.runs.models import Invocation, WorkerLease
 from instances.access.models import Grant
 from tests.support.runs import enlisted_worker, send
@@ -222,7 +223,7 @@ def test_a_worker_that_enlists_again_with_a_new_lock_is_alive():
     queue.enlist(worker)
     # The file is gone, and with it the proof.
     assert queue.is_dead(WorkerLease.objects.get(pk=worker))
-    lock = queue.LeaseFile(worker)
+    lock = LeaseFile(worker)
     assert not queue.is_dead(WorkerLease.objects.get(pk=worker))
     lock.release()
 
@@ -230,7 +231,7 @@ def test_a_worker_that_enlists_again_with_a_new_lock_is_alive():
 @pytest.mark.django_db(transaction=True)
 def test_a_worker_that_enlists_again_as_soon_as_it_can_keeps_its_new_lock(monkeypatch):
     me, worker = enlisted_worker(), uuid.uuid4()
-    locks = [queue.LeaseFile(worker)]
+    locks = [LeaseFile(worker)]
     queue.enlist(worker)
     WorkerLease.objects.filter(pk=worker).update(expires_ns=0)
     forget = queue.prompts.drop_boxes_of
@@ -238,7 +239,7 @@ def test_a_worker_that_enlists_again_as_soon_as_it_can_keeps_its_new_lock(monkey
     def wake_up():
         assert not queue.renew(worker)
         locks.pop().release()
-        locks.append(queue.LeaseFile(worker))
+        locks.append(LeaseFile(worker))
         queue.enlist(worker)
 
     def last_write(owners):
