@@ -215,6 +215,8 @@ def bench(request: pytest.FixtureRequest, bench_for: Callable[..., Bench]) -> Be
 @pytest.fixture
 async def keeping(sshd: Sshd, user: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Keeping]:
     monkeypatch.setattr("instances.engine.kept_command.FIRST_NUDGE_S", 0.2)
+    # A shell that a busy machine holds up must not be taken for one that does not come back.
+    monkeypatch.setattr("instances.engine.kept_command.BACK_S", 60.0)
     target = sshd.target(55, user=user)
     kept = Keeping(target, await SSHTransport().connect(target))
     yield kept

@@ -88,6 +88,7 @@ async def test_a_shell_that_does_not_come_back_is_ended_too(
 async def test_a_shell_that_goes_on_starting_children_is_not_said_to_live_after_its_end(
     keeping: Keeping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("instances.engine.kept_command.BACK_S", 0.3)
     monkeypatch.setattr("instances.engine.kept_command.KILL_S", 0.3)
     shell = await keeping.open()
     # What it starts elsewhere cannot be told by its marker, nor by its session.
