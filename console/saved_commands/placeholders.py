@@ -58,18 +58,23 @@ def is_attribute(name: str) -> bool:
 def check_names(text: str, declared: Collection[str]) -> None:
     """Refuse names that mean nothing here, or two that would be one variable. Raises: PlaceholderError."""
     variables: dict[str, str] = {}
-    for name in names_in(text):
-        if name.startswith("instance."):
-            if not is_attribute(name):
-                known = ", ".join(f"instance.{attribute}" for attribute in ATTRIBUTES)
-                raise PlaceholderError(f"{{{{{name}}}}} is nothing that an instance has: {known}, instance.tags.KEY.")
-        elif name not in declared:
-            raise PlaceholderError(
-                f"{{{{{name}}}}} is not declared as a parameter. To send it as it is, write \\{{{{{name}}}}}."
-            )
+    names = names_in(text)
+    _check_declared([name for name in names if not name.startswith("instance.") and name not in declared])
+    for name in names:
+        if name.startswith("instance.") and not is_attribute(name):
+            known = ", ".join(f"instance.{attribute}" for attribute in ATTRIBUTES)
+            raise PlaceholderError(f"{{{{{name}}}}} is nothing that an instance has: {known}, instance.tags.KEY.")
         other = variables.setdefault(variable_of(name), name)
         if other != name:
             raise PlaceholderError(f"{{{{{other}}}}} and {{{{{name}}}}} would be one variable: use one of them.")
+
+
+def _check_declared(missing: list[str]) -> None:
+    """Refuse names that are not declared: all at once, so that they are declared at once."""
+    if missing:
+        told = ", ".join(f"{{{{{name}}}}}" for name in missing)
+        are = "is not declared as a parameter" if len(missing) == 1 else "are not declared as parameters"
+        raise PlaceholderError(f"{told} {are}. To send it as it is, write \\{{{{{missing[0]}}}}}.")
 
 
 def written(text: str, command_type: str, numbers: Collection[str] = (), *, is_shell: bool = True) -> str:

@@ -108,6 +108,8 @@ def test_no_version_is_made_whose_placeholders_are_not_declared(operator, kept):
             attempt()
         assert refused.value.field == "text"
     assert kept.versions.count() == 3
+    with pytest.raises(SavedCommandError, match=r"^\{\{a\}\}, \{\{b\}\} are not declared as parameters\."):
+        change(operator, kept, text="df {{a}} {{path}} {{b}} {{a}}", parameters=[{"name": "path"}])
 
 
 # ------------------------------------------------------------------ who may
