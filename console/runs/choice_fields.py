@@ -61,9 +61,11 @@ class ChoiceFields(forms.Form):
     def choosing(self) -> dict[str, Any]:
         """What the template shows of these fields: the way, the ways, and the kinds of a run's instances."""
         data = self.data if self.is_bound else self.initial
+        has_selection = bool(data.get("ids") or data.get("by_query"))
+        is_open = not self.is_bound and not (has_selection or data.get("choose") or data.get("address"))
         return {
-            "way": way_of(data),
-            "has_selection": bool(data.get("ids") or data.get("by_query")),
+            "way": FILTER if is_open else way_of(data),
+            "has_selection": has_selection,
             "ways": WAYS,
             "which": [(name, words) for name, (words, _) in WHICH.items() if name != "rows" or data.get("ordinals")],
         }

@@ -9,7 +9,6 @@ const BESIDES = ["list_find", "list_page", "left_out", "leave_out_posix", "leave
 const MAIN = {filter: "filter_text", group: "in_group", names: "names", run: "former_run"};
 const TYPING_MS = 300;
 const SELECTION = "selection";
-const ADDRESS = "address";
 
 /** The way that is chosen: "selection", "filter", "group", "names", "run" or "address". */
 export const way = (form) => find("[name=choose]:checked", form)?.value;
@@ -22,8 +21,7 @@ export function isChoosing(form) {
 }
 
 /** Choose a way, and empty the others; a selection from the list needs no choosing. */
-export function setWay(form, {address}) {
-  const wanted = address === undefined ? SELECTION : ADDRESS;
+export function setWay(form, {way: wanted = SELECTION}) {
   for (const name of FIELDS) form.elements[name].value = name === "which" ? "all" : "";
   for (const radio of findAll("[name=choose]", form)) radio.checked = radio.value === wanted;
   showWays(form);

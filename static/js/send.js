@@ -8,6 +8,7 @@ import {forgetSecrets, startParameters, useParameters} from "./parameters.js";
 import {count, selected} from "./selection.js";
 
 const TARGET_FIELDS = ["ids", "query", "group", "by_query", "except_ids", "everything", "address", "expected_count"];
+const NOTHING_CHOSEN = {way: "filter"};
 // A longer address is refused by servers on the way; then the server is asked by POST.
 const MAX_ADDRESS_CHARACTERS = 4000;
 
@@ -31,7 +32,7 @@ export function startSend() {
   startChoose(form, choiceChanged);
   onAct("send", (element, event) => openInstead(event, () => open(selected())));
   onAct("send-one", (element, event) => openInstead(event, () => open({ids: element.dataset.instance})));
-  onAct("send-address", (element, event) => openInstead(event, () => open({address: ""}, {focus: "address"})));
+  onAct("send-choose", (element, event) => openInstead(event, () => open(NOTHING_CHOSEN, {focus: "filter_text"})));
   onAct("send-link", (link, event) => openInstead(event, () => openLink(link)));
   onAct("send-rows", (button, event) => openInstead(event, () => openRows(button.form)));
   onAct("send-close", () => dialog()?.close());
@@ -68,12 +69,13 @@ function open(targets, {focus = "editor"} = {}) {
   if (dialog().open) return;
   opener = document.activeElement;
   if (isSent) renewKey();
-  // Nothing selected and nothing left from before: an address can still be typed.
-  if (!targets && !TARGET_FIELDS.some((name) => form().elements[name].value)) [targets, focus] = [{address: ""}, "address"];
+  // Nothing selected and nothing left from before: there are other ways to choose.
+  const isLeft = isChoosing(form()) || TARGET_FIELDS.some((name) => form().elements[name].value);
+  if (!targets && !isLeft) [targets, focus] = [NOTHING_CHOSEN, "filter_text"];
   if (targets) setTargets(targets);
   dialog().showModal();
-  if (focus === "address") form().elements.address.focus();
-  else editor?.focus();
+  if (focus === "editor") editor?.focus();
+  else form().elements[focus].focus();
 }
 
 function setTargets(targets, choice) {

@@ -40,7 +40,9 @@ def test_a_selection_that_matches_another_number_by_now_is_shown_again(signed_in
 
 def test_an_address_typed_in_is_told_that_it_has_no_credential_and_is_not_listed(signed_in, sshd):
     page = signed_in
-    page.get_by_role("link", name="Send to an address").click()
+    page.get_by_role("link", name="Send to…").click()
+    expect(page.locator("#id_filter_text")).to_be_focused()
+    page.get_by_role("radio", name="Address").check()
     page.get_by_role("textbox", name="Address").fill(f"nobody@127.3.0.77:{sshd.port}")
     page.locator(".cm-content").click()
     page.keyboard.type("true")
@@ -52,7 +54,8 @@ def test_an_address_typed_in_is_told_that_it_has_no_credential_and_is_not_listed
 
 def test_a_wrong_address_is_told_beside_the_field(signed_in):
     page = signed_in
-    page.get_by_role("link", name="Send to an address").click()
+    page.get_by_role("link", name="Send to…").click()
+    page.get_by_role("radio", name="Address").check()
     page.get_by_role("textbox", name="Address").fill("-oProxyCommand=touch")
     page.locator(".cm-content").click()
     page.keyboard.type("true")

@@ -43,6 +43,17 @@ def test_a_list_of_saved_commands_that_is_cut_off_says_so_and_leads_to_the_libra
     assert f'href="{reverse("saved-commands")}">All saved commands</a>' in page
 
 
+def test_a_saved_command_without_a_selection_starts_with_a_filter_and_not_with_an_address(operator):
+    def way(**query):
+        page = operator.get(reverse("send"), query).content.decode()
+        return re.findall(r'name="choose" value="(\w+)" checked', page)
+
+    saved = factories.saved_command(name="a").pk
+    assert way(saved=saved) == way() == ["filter"]
+    assert way(saved=saved, ids=factories.InstanceFactory().pk) == ["selection"]
+    assert way(saved=saved, choose="names") == ["names"]
+
+
 def test_everything_around_a_command_is_taken_and_shown(operator):
     answer = submit(
         operator,
