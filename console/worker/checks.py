@@ -2,10 +2,12 @@
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
+
+from django.db import transaction
 
 from console.runs.families import is_windows
 from console.worker.learnt import Learnt
@@ -17,7 +19,7 @@ from instances.engine.steps import Stage, Step, steps_of
 from instances.engine.types import Command, CommandType, Ended, Facts, Target
 from instances.inventory import jumps, reachability
 from instances.inventory.models import Instance
-from instances.inventory.targets import targets_of
+from instances.inventory.targets import target_of, targets_of
 
 AT_ONCE = 50
 # Above what its steps allow together, so that nothing they miss keeps a check from ending.
@@ -28,10 +30,15 @@ InDatabase = Callable[..., Awaitable[Any]]
 
 @dataclass(frozen=True)
 class Asked:
-    """A check that was claimed. ``trial``: what is tried beside signing in, as a command that does nothing."""
+    """A check that was claimed. ``trial``: what is tried beside signing in, as a command that does nothing.
+
+    ``way`` and ``options`` say how the instance was reached, and what was asked for, when it was claimed.
+    """
 
     instance_id: int
     target: Target
+    way: Hashable
+    options: Mapping[str, str]
     credential_id: int | None
     stages: tuple[Stage, ...]
     trial: Command | None
@@ -91,7 +98,7 @@ def _asked(instance: Instance, target: Target, credential_id: int | None) -> Ask
         )
     # A kept connection would say nothing about the key and the credential as they are now.
     fresh = replace(target, key=(instance.pk, "check", uuid.uuid4()))
-    return Asked(instance.pk, fresh, credential_id, tuple(stages), trial)
+    return Asked(instance.pk, fresh, target.key, options, credential_id, tuple(stages), trial)
 
 
 async def _check(asked: Asked, pool: Pool, in_database: InDatabase) -> None:
@@ -114,8 +121,28 @@ async def _look(asked: Asked, pool: Pool) -> Seen:
 
 
 def _save(asked: Asked, seen: Seen) -> None:
+    if _look_again_if_changed(asked):
+        return
     learnt = Learnt()
     if seen.error is None or isinstance(seen.error, ConnectError):
         learnt.note(asked.instance_id, seen.error, credential_id=asked.credential_id, via=asked.target.via)
     learnt.save()
-    reachability.finish_check(asked.instance_id, facts=seen.facts, error=seen.error, steps=seen.steps(asked.stages))
+    with transaction.atomic():
+        # What was just noted, such as the key that it showed, may have been acted on before this.
+        if not _look_again_if_changed(asked):
+            steps = seen.steps(asked.stages)
+            reachability.finish_check(asked.instance_id, facts=seen.facts, error=seen.error, steps=steps)
+
+
+def _look_again_if_changed(asked: Asked) -> bool:
+    """Ask for another check where another way leads to the instance by now, or more was asked for meanwhile.
+
+    What was seen is no answer to that, and who asked during the check was told that one goes on.
+    """
+    with transaction.atomic():
+        rows = Instance.objects.select_for_update(of=("self",)).select_related("group", "credential")
+        instance = rows.filter(pk=asked.instance_id).first()
+        if instance is None or (target_of(instance).key, instance.check_options) == (asked.way, asked.options):
+            return False
+        reachability.ask_again(asked.instance_id)
+    return True

@@ -37,6 +37,11 @@ def claim_checks(limit: int) -> list[Instance]:
     return [rows[pk] for pk in ids if pk in rows]
 
 
+def ask_again(instance_id: int) -> None:
+    """Let a check that goes on be done once more instead of ending it."""
+    Instance.objects.filter(pk=instance_id).update(check_requested_at=timezone.now())
+
+
 def finish_check(
     instance_id: int, *, facts: Facts | None = None, error: EngineError | None = None, steps: Iterable[Step] = ()
 ) -> None:

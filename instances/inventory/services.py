@@ -280,6 +280,9 @@ def request_check(
         ids = list(instances.filter(is_disabled=False).values_list("pk", flat=True))
         for part in in_parts(ids):
             part.filter(check_requested_at=None).update(check_requested_at=timezone.now(), check_options=options)
+            if options:
+                # Of one that is being checked already, the worker sees in the end that more was asked for.
+                part.update(check_options=options)
         if ids:
             record(actor, "check_instances", f"{len(ids)} instances", ids=ids, **options)
     return len(ids)

@@ -6,7 +6,7 @@ import getpass
 import pytest
 from channels.db import database_sync_to_async
 
-from console.worker.checks import start_checks
+from console.worker.checks import _save, start_checks
 from instances.access.models import Role
 from instances.credentials import services as credentials
 from instances.engine.pool import Pool
@@ -67,6 +67,60 @@ async def _test(instance, **options):
         [(step["stage"], step["reason"]) for step in failed],
         "".join(step["message"] for step in failed),
     )
+
+
+def looked_at_twice(instance, meanwhile):
+    """What a check came to during whose first look something else was done, and what it had come to before that."""
+    returned, was = [], []
+
+    async def in_database(call, *args):
+        if call is _save and not returned:
+            returned.append(await database_sync_to_async(meanwhile)())
+        return await database_sync_to_async(call)(*args)
+
+    async def check():
+        pool = Pool(lambda _: SSHTransport())
+        await in_database(lambda: services.request_check(UserFactory(), instances=_only(instance)))
+        for _ in range(2):
+            async with asyncio.TaskGroup() as tasks:
+                await start_checks(tasks, pool, in_database)
+            was.append(await in_database(lambda: Instance.objects.get(pk=instance.pk)))
+        await pool.close()
+
+    asyncio.run(check())
+    return [
+        (row.check_requested_at is not None, row.reach, [(step["stage"], step["state"]) for step in row.check_steps])
+        for row in was
+    ]
+
+
+@pytest.mark.parametrize("way", ["address", "key"])
+def test_what_was_changed_during_a_check_is_checked_again(reached, sshd, way):
+    def change():
+        # Who presses now is told that a check goes on.
+        if way == "address":
+            Instance.objects.filter(pk=reached.pk).update(port=sshd.port)
+        else:
+            actor = UserFactory(role=Role.ADMINISTRATOR)
+            host_keys.trust(actor, host_keys=[host_keys.note_presented(reached, sshd.host_key)])
+        services.request_check(UserFactory(), instances=_only(reached))
+
+    if way == "address":
+        Instance.objects.filter(pk=reached.pk).update(port=1)
+    else:
+        HostKey.objects.all().delete()
+    first, second = looked_at_twice(reached, change)
+    assert first == (True, "unknown", [])
+    assert second == (False, "reachable", [(stage, "passed") for stage in ALL])
+
+
+def test_what_more_was_asked_for_during_a_check_is_tried_too(reached, tmp_path):
+    def ask():
+        services.request_check(UserFactory(), instances=_only(reached), working_directory=str(tmp_path))
+
+    first, second = looked_at_twice(reached, ask)
+    assert first == (True, "unknown", [])
+    assert second == (False, "reachable", [(stage, "passed") for stage in [*ALL, "working_directory"]])
 
 
 def _only(instance):
