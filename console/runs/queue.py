@@ -279,11 +279,7 @@ def a_worker_is_alive() -> bool:
 
 def is_dead(lease: WorkerLease) -> bool:
     """Say whether a worker can no longer be at work: its lock is free, or its lease is over, or it was another boot."""
-    return (
-        lease.boot_id != boot_id()
-        or lease.expires_ns < time.clock_gettime_ns(_CLOCK)
-        or not lease_file.is_held(lease.pk)
-    )
+    return lease.boot_id != boot_id() or lease.expires_ns < lease_clock_s() * 1e9 or not lease_file.is_held(lease.pk)
 
 
 def reap(me: uuid.UUID) -> LeftBehind:
@@ -364,8 +360,13 @@ def boot_id() -> str:
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
+def lease_clock_s() -> float:
+    """Return the time on the clock of the leases: it goes on while the machine is suspended."""
+    return time.clock_gettime(_CLOCK)
+
+
 def _expiry() -> int:
-    return time.clock_gettime_ns(_CLOCK) + int(LEASE_S * 1e9)
+    return int((lease_clock_s() + LEASE_S) * 1e9)
 
 
 def _uuid_param(value: uuid.UUID) -> str | uuid.UUID:

@@ -235,13 +235,16 @@ class Worker:
     async def _keep_lease(self) -> None:
         last_reap = 0.0
         loop = asyncio.get_running_loop()
+        renewed_s = queue.lease_clock_s()
         while True:
             await asyncio.sleep(queue.RENEW_S)
-            asked_at = loop.time()
+            asked_s, former_s = queue.lease_clock_s(), renewed_s
             if not await self._in_database(queue.renew, self.id):
                 await self._start_over()
-            # A database that was held kept the others from renewing, too: they have until the next time.
-            was_held = loop.time() - asked_at > queue.RENEW_S / 2
+            renewed_s = queue.lease_clock_s()
+            # A database that was held, or a machine that was suspended, kept the others from renewing, too: they have
+            # until the next time.
+            was_held = renewed_s - asked_s > queue.RENEW_S / 2 or asked_s - former_s > queue.LEASE_S - queue.RENEW_S
             if not was_held and loop.time() - last_reap >= REAP_EVERY_S:
                 last_reap = loop.time()
                 await self._in_database(_reap, self.id)

@@ -83,3 +83,25 @@ def test_who_renews_while_another_waits_to_end_it_is_not_dead():
         assert queue.reap(me) == queue.LeftBehind()
     assert queue.renew(other)
     assert Invocation.objects.get(pk=claim.invocation_id).owner == other
+
+
+async def test_after_a_pause_of_the_whole_machine_the_others_may_renew_first(monkeypatch):
+    """A pause as long as a lease ends them all: whoever wakes first must not take the others for dead."""
+    monkeypatch.setattr(queue, "RENEW_S", 0.001)
+    monkeypatch.setattr(module, "REAP_EVERY_S", 0.0)
+    # Asked twice each time: before and after it has renewed.
+    times = iter([0.0, 5.0, 5.0, 10.0, 10.0, 26.0, 26.0, 31.0, 31.0])
+    monkeypatch.setattr(queue, "lease_clock_s", lambda: next(times))
+    worker, reaped, renewals = Worker(), [], 0
+
+    async def in_database(call, *args):
+        nonlocal renewals
+        renewals += call is queue.renew
+        if call is module._reap:
+            reaped.append(renewals)
+        return True
+
+    worker._in_database = in_database
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await worker._keep_lease()
+    assert reaped == [1, 2, 4]
