@@ -246,14 +246,17 @@ def claim_due(limit: int) -> list[Notice]:
 
 
 def note_sent(key: uuid.UUID, answer: str) -> None:
-    """Write that a notice arrived."""
-    notice = Notice.objects.get(key=key)
-    _end(notice, NoticeState.SENT, answer)
+    """Write that a notice arrived; nothing of one that was removed while it was on its way."""
+    notice = Notice.objects.filter(key=key).first()
+    if notice is not None:
+        _end(notice, NoticeState.SENT, answer)
 
 
 def note_not_sent(key: uuid.UUID, why: str, *, is_final: bool) -> None:
-    """Write that an attempt failed; the next one is later, or there is none."""
-    notice = Notice.objects.get(key=key)
+    """Write that an attempt failed; the next one is later, or there is none. Nothing of one that was removed."""
+    notice = Notice.objects.filter(key=key).first()
+    if notice is None:
+        return
     if is_final or notice.attempts >= len(WAITS_S):
         _end(notice, NoticeState.FAILED, why)
         return

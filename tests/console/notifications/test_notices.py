@@ -200,6 +200,15 @@ def test_one_worker_takes_a_notice_and_another_only_when_the_first_died(transact
     assert len(services.claim_due(10)) == 1
 
 
+def test_of_a_notice_that_is_removed_while_it_is_on_its_way_nothing_is_written():
+    """With its run, or as the oldest of many tests. An error there would end the worker, with all that it runs."""
+    notice = notice_to(factories.webhook("chat", "https://chat.example"))
+    Notice.objects.all().delete()
+    services.note_sent(notice.key, "204")
+    services.note_not_sent(notice.key, "503", is_final=False)
+    assert not Notice.objects.exists()
+
+
 def test_what_was_given_up_can_be_tried_again_what_arrived_cannot(client, admin):
     notice = notice_to(factories.webhook("chat", "https://chat.example"))
     services.note_not_sent(notice.key, "410", is_final=True)
