@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from django.db import transaction
+
 from instances.credentials import services as credentials
 from instances.engine.errors import AuthFailed, ConnectError, HostCertificateRefused, HostKeyError
 from instances.engine.types import Target
@@ -65,10 +67,12 @@ def _note_what_to_review(instance_id: int, error: ConnectError, credential_id: i
     if error.hop is not None:
         # It is the jump host's key or credential, and noted for that.
         return
-    instance = Instance.objects.filter(pk=instance_id).first()
-    if instance is None:
-        return
-    if isinstance(error, HostKeyError | HostCertificateRefused) and error.presented is not None:
-        host_keys.note_presented(instance, error.presented)
-    elif isinstance(error, AuthFailed) and credential_id is not None:
-        credentials.note_failure(credential_id=credential_id, instance=instance)
+    with transaction.atomic():
+        # Held until it is written: a row cannot refer to what is deleted meanwhile, and an error ends the worker.
+        instance = Instance.objects.select_for_update().filter(pk=instance_id).first()
+        if instance is None:
+            return
+        if isinstance(error, HostKeyError | HostCertificateRefused) and error.presented is not None:
+            host_keys.note_presented(instance, error.presented)
+        elif isinstance(error, AuthFailed) and credential_id is not None:
+            credentials.note_failure(credential_id=credential_id, instance=instance)

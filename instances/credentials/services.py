@@ -279,7 +279,8 @@ def note_failure(*, credential_id: int, instance: "Instance", version: int | Non
     ``version`` is the one that was offered; a failure of an earlier version than is stored now counts for nothing.
     """
     with transaction.atomic():
-        current = Credential.objects.filter(pk=credential_id).values_list("version", flat=True).first()
+        stored = Credential.objects.select_for_update().filter(pk=credential_id)
+        current = stored.values_list("version", flat=True).first()
         if current is None or (version is not None and version != current):
             return
         row, is_new = CredentialSuspension.objects.get_or_create(
