@@ -44,11 +44,15 @@ def set_keep_days(actor: "User", *, saved: SavedCommand, days: int | None, setti
     require_anywhere(actor, Action.MANAGE_SAVED_COMMANDS)
     if days is not None and not 0 <= days <= MAX_DAYS:
         raise KeepingError(DAYS_RULE)
-    before = setting_days if saved.keep_days is None else saved.keep_days
-    after = setting_days if days is None else days
-    if is_longer(before, after) and not allowed(actor, Action.MANAGE_RETENTION):
-        raise KeepingError(f"Its runs are kept {words(before)} now. Ask an administrator to have them removed earlier.")
     with transaction.atomic():
+        # As the rule is now: somebody else may have made it longer since the page was drawn.
+        saved = SavedCommand.objects.select_for_update().get(pk=saved.pk)
+        before = setting_days if saved.keep_days is None else saved.keep_days
+        after = setting_days if days is None else days
+        if is_longer(before, after) and not allowed(actor, Action.MANAGE_RETENTION):
+            raise KeepingError(
+                f"Its runs are kept {words(before)} now. Ask an administrator to have them removed earlier."
+            )
         saved.keep_days = days
         saved.save(update_fields=["keep_days"])
         record(actor, "saved_command.keep_runs", f"saved command {saved.name}", days=days)

@@ -9,6 +9,9 @@ from django.utils import timezone
 from console.runs import keeping, retention
 from console.runs.models import Run
 from console.runs.retention import Limits
+from console.saved_commands.keeping import FOR_EVER, KeepingError, set_keep_days
+from console.saved_commands.models import SavedCommand
+from instances.access.models import Role
 from tests.support import factories
 from tests.support.runs import ended_run
 
@@ -57,6 +60,14 @@ def test_a_shorter_one_goes_also_where_the_setting_keeps_for_ever():
     over, other = run_of(saved_with(7), days_ago=8), ended_run(days_ago=4000)
     assert prune(Limits(days=0, output_bytes=0)) == {other.pk}
     assert not Run.objects.filter(pk=over.pk).exists()
+
+
+def test_a_rule_made_longer_meanwhile_is_made_shorter_by_no_one_who_may_not():
+    saved, operator = saved_with(7), factories.UserFactory(role=Role.OPERATOR)
+    SavedCommand.objects.update(keep_days=FOR_EVER)
+    with pytest.raises(KeepingError):
+        set_keep_days(operator, saved=saved, days=30, setting_days=90)
+    assert SavedCommand.objects.get().keep_days == FOR_EVER
 
 
 def test_the_rule_counts_for_runs_of_every_version():
