@@ -26,7 +26,7 @@ def waiting() -> QuerySet[Run]:
 def index_next() -> Iterator[int]:
     """Read the newest run that waits; every ``next`` is one short transaction and gives how many outputs it read.
 
-    A run that is broken off is read again from its beginning.
+    A run that is broken off is read again from its beginning; one that retention takes away meanwhile is left.
     """
     run = waiting().order_by("-pk").first()
     if run is None:
@@ -34,6 +34,9 @@ def index_next() -> Iterator[int]:
     after = -1
     while True:
         with transaction.atomic():
+            # Locked, and still there: nothing would take the words of what is removed away again.
+            if Run.objects.select_for_update().filter(pk=run.pk).first() is None:
+                return
             rows = _next_outputs(run, after)
             heads = heads_of(rows)
             word_index.put(Words.OF_OUTPUTS, {pk: word_index.words_of(head) for pk, head in heads.items()})

@@ -124,6 +124,17 @@ def test_what_retention_removes_is_found_no_more(look):
     assert not Invocation.objects.filter(pk__in=ids).exists()
 
 
+def test_of_a_run_that_is_removed_while_it_is_read_no_word_is_kept():
+    run = ended_run(output=b"needle\n", command="needle")
+    steps = indexing.index_next()
+    assert next(steps) == 1
+    for _ in retention.carry_out(retention.Plan(runs=(run.pk,)), actor=None):
+        pass
+    assert list(steps) == []
+    for table in word_index.Words:
+        assert word_index.having(table, {"needle"}, before=search.LATEST, limit=9) == []
+
+
 def test_only_the_beginning_of_a_long_output_is_read(look, monkeypatch):
     monkeypatch.setattr(indexing, "INDEXED_BYTES", 20)
     ended_run(output=b"early needle\nand late needles\n")
