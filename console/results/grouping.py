@@ -204,6 +204,8 @@ def _remember(wanted: dict[bytes, list[_Row]], known: dict[int, bytes], rules: R
         _remembered.clear()
     by_first = {sharing[0].pk: sharing for sharing in wanted.values()}
     for pk, streams in _outputs(list(by_first)):
+        if not _is_whole(by_first[pk][0], streams):
+            continue
         shared = [without_shared(stream, rules) for stream in streams]
         # Most outputs do not name their instance: those come to the same for all.
         digests: dict[tuple[bytes, ...], bytes] = {}
@@ -212,6 +214,16 @@ def _remember(wanted: dict[bytes, list[_Row]], known: dict[int, bytes], rules: R
             said = tuple(word for word in own if any(word in stream for stream in shared))
             digest = digests.get(said) or digests.setdefault(said, _digest(shared, rules, said))
             _remembered[known[row.pk]] = digest
+
+
+def _is_whole(row: _Row, streams: Iterable[bytes]) -> bool:
+    """Say whether all of an output was read: since its row was, retention may have taken the end."""
+    gap = len(_gap(row.dropped_bytes)) if row.dropped_bytes else 0
+    return sum(map(len, streams)) == row.size - row.dropped_bytes + gap
+
+
+def _gap(dropped_bytes: int) -> bytes:
+    return b"[%d bytes were not kept]\n" % dropped_bytes
 
 
 def _digest(streams: Iterable[bytes], rules: Rules, own: Iterable[bytes]) -> bytes:
@@ -234,7 +246,7 @@ def _joined(rows: Iterable[tuple[int, int, bytes | memoryview]]) -> Iterator[tup
         streams: dict[int, list[bytes]] = {OutputKind.STDOUT: [], OutputKind.STDERR: []}
         for _, kind, data in pieces:
             if kind == OutputKind.GAP:
-                streams[OutputKind.STDOUT].append(b"[%s bytes were not kept]\n" % bytes(data))
+                streams[OutputKind.STDOUT].append(_gap(int(data)))
             else:
                 streams[kind].append(bytes(data))
         yield pk, [b"".join(parts) for parts in streams.values()]

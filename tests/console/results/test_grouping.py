@@ -5,7 +5,7 @@ from django.test.utils import CaptureQueriesContext
 from console.results import grouping
 from console.results.grouping import grouped
 from console.results.normalise import NO_RULES, Rules
-from console.runs.models import Invocation, OutputKind
+from console.runs.models import Invocation, Output, OutputKind
 from console.runs.status import Status
 from tests.support import runs
 
@@ -108,6 +108,15 @@ def test_one_look_reads_so_much_and_the_next_the_rest(monkeypatch):
     run = runs.ended_with([b"at 10:00:01\n", b"at 10:00:02\n"])
     assert grouped(run.invocations.all(), Rules(times=True)).unread == 1
     assert grouped(run.invocations.all(), Rules(times=True)).unread == 0
+
+
+def test_what_retention_takes_while_it_is_read_is_not_remembered():
+    run = runs.ended_with([b"at 10:00:01\n", b"at 10:00:02\n"])
+    stored = Output.objects.filter(invocation_id=run.invocations.get(ordinal=0).pk)
+    stored.update(data=b"at 10:00")
+    assert grouped(run.invocations.all(), Rules(times=True)).unread == 1
+    stored.update(data=b"at 10:00:01\n")
+    assert shape(run, Rules(times=True)) == [[0, 1]]
 
 
 def test_removed_output_is_compared_by_its_hash():
