@@ -1,5 +1,7 @@
 """Translates requests about recordings into service calls, pages and files."""
 
+from collections.abc import Iterator
+
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
@@ -99,12 +101,24 @@ def _found(request: SignedInRequest, recording_id: int) -> Recording:
     return get_object_or_404(visible, pk=recording_id)
 
 
+def _whole(found: Recording, start: int, stop: int) -> Iterator[bytes]:
+    """Yield that much of the file. Raises: Recording.DoesNotExist when it is removed meanwhile.
+
+    The length was told: an answer that comes to an end early would leave the browser waiting.
+    """
+    for piece in reading.pieces(found, start, stop):
+        yield piece
+        start += len(piece)
+    if start < stop:
+        raise Recording.DoesNotExist("It was removed while it was sent.")
+
+
 def _file(
     request: SignedInRequest, found: Recording, part: tuple[int, int] | None, headers: dict[str, str]
 ) -> HttpResponseBase:
     start, stop = part or (0, found.size)
     answer = StreamingHttpResponse(
-        streamed(request, reading.pieces(found, start, stop)),
+        streamed(request, _whole(found, start, stop)),
         status=206 if part else 200,
         content_type="application/x-asciicast",
         headers={

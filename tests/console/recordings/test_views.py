@@ -78,6 +78,14 @@ def test_a_player_gets_the_file_whole_or_a_range_of_it(client, recording):
     assert AuditEntry.objects.filter(action="watch_recording").count() == 1
 
 
+def test_one_that_is_removed_while_it_is_sent_is_broken_off(client, recording):
+    """Its length was told: an answer that is over early is waited for."""
+    answer = client.get(reverse("recording-cast", args=[recording.pk]))
+    Recording.objects.all().delete()
+    with pytest.raises(Recording.DoesNotExist):
+        body(answer)
+
+
 def test_a_download_has_a_name(client, recording):
     answer = client.get(reverse("download-recording", args=[recording.pk]))
     assert answer["Content-Disposition"] == f'attachment; filename="web_1-{recording.started_at:%Y%m%d-%H%M%S}.cast"'
