@@ -158,6 +158,13 @@ class TerminalPage {
     this.terminal.options.cursorBlink = false;
     this.link.close();
     this.notices.ended(end);
+    // Why it ended takes room, and nobody asks for another size any more: the last lines would be below the edge.
+    this.screen.between(() => this.shrink());
+  }
+
+  shrink() {
+    const {rows} = this.room();
+    if (rows < this.terminal.rows) this.terminal.resize(this.terminal.cols, rows);
   }
 
   close() {

@@ -105,6 +105,9 @@ def test_a_terminal_from_opening_to_exit(signed_in, remote_user, request):
     page.locator(".xterm-helper-textarea").focus()
     type_line(page, "exit 3")
     expect(page.get_by_text("The shell ended with exit status 3.")).to_be_visible()
+    # What is said takes room above the screen, and its last lines are in sight all the same.
+    bottom = "(element) => element.getBoundingClientRect().bottom"
+    until(lambda: page.locator(".xterm-screen").evaluate(bottom) <= page.locator(".terminal__frame").evaluate(bottom))
     page.get_by_role("button", name="Open a new one").click()
     expect(page.get_by_text("Connected", exact=True)).to_be_visible()
 
