@@ -13,7 +13,9 @@ export function selected() {
   const list = new URLSearchParams(selection.query);
   const [query, group] = [list.get("q") ?? "", list.get("group") ?? ""];
   // All that there is, only because "Select all" was pressed over a list without a filter.
-  return {query, group, by_query: "1", everything: "1", except_ids: selection.except.join(",")};
+  // Until the server has said how many they are: what the button says is what is agreed to.
+  const number = {expected_count: count()};
+  return {query, group, by_query: "1", everything: "1", except_ids: selection.except.join(","), ...number};
 }
 
 export function count() {
