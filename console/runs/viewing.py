@@ -28,7 +28,8 @@ class Watching:
     """A viewer's look at a run: which filter and page it sees, and the revision it has been shown.
 
     ``opened`` is the ordinal whose output the viewer reads, whatever page the rows are on; ``shown`` the one whose
-    details it was last sent. ``row_ids`` are the ordinals of the rows in the browser, as far as they are known.
+    details it was last sent. ``row_ids`` are the ordinals of the rows in the browser, as far as they are known, and
+    ``pages`` and ``matching`` what is said beside them.
     """
 
     user: User
@@ -38,6 +39,8 @@ class Watching:
     row_ids: tuple[int, ...] | None = None
     opened: int | None = None
     shown: int | None = None
+    pages: int = 0
+    matching: int = -1
     revision: int = -1
 
     @property
@@ -66,12 +69,16 @@ class Watching:
             "asked": self,
             "rows_changed": rows_changed,
             "changed_rows": changed[:MAX_PARTIALS],
+            # The same rows can be one page of more than before.
+            "pages_changed": view.pages != self.pages,
+            "matching_changed": view.matching != self.matching,
             # Before the viewer says what it has open, the first row is only a guess.
             "opened_changed": opened is not None
             and view.opened is not None
             and (is_new or view.opened.revision > self.revision),
         }
         self.revision, self.row_ids, self.shown = run.revision, view.row_ids, opened
+        self.pages, self.matching = view.pages, view.matching
         return render_to_string("runs/_frame.html", context)
 
 

@@ -76,6 +76,24 @@ def test_rows_find_their_place_only_under_the_filter_and_on_the_page_that_were_a
 
 
 @pytest.mark.django_db
+def test_the_same_rows_are_told_how_many_match_and_on_how_many_pages():
+    run = runs.send(52)
+    look = watched(run, status="queued", row_ids=tuple(range(50)))
+    # What the page was drawn with is not known.
+    assert " #rows-pager[" in look.news()
+    changed(run, 51)
+    frame = look.news()
+    assert 'id="rows-shown"' in frame
+    assert "50 of 51" in frame
+    # What is entered there stays.
+    assert 'id="rows-pager"' not in frame
+    changed(run, 50)
+    frame = look.news()
+    assert 'id="rows-pager"' in frame
+    assert 'id="rows-shown"' not in frame
+
+
+@pytest.mark.django_db
 def test_rows_that_changed_between_the_request_and_the_watch_are_sent():
     run = runs.send(3)
     changed(run, 1)
