@@ -24,6 +24,7 @@ AT_ONCE = 50
 InDatabase = Callable[..., Awaitable[Any]]
 
 GONE = "Nothing of it is running any more. How it ended was not seen: the command ran, or may have run in part."
+BROKE = "It could not be looked for: the console made an error, and its log says which."
 BLIND = "It may still be running: sudo refused to look and to stop as {}. The command may have run."
 STOPPED = "What was left of it was stopped; nothing of it is running any more."
 
@@ -54,8 +55,8 @@ def _target(lost: LostOne) -> Target | None:
 
 async def _find_out(lost: LostOne, target: Target, pool: Pool) -> tuple[Status, str, str]:
     started = Started(lost.remote_pid, lost.remote_started) if lost.remote_pid else None
-    tree = tree_of(CommandType(lost.command_type), lost.marker, started, lost.run_as)
     try:
+        tree = tree_of(CommandType(lost.command_type), lost.marker, started, lost.run_as)
         async with pool.borrow(target, for_stop=True) as connection:
             await tree.look(connection)
             alive = tree.survivors()
@@ -68,6 +69,10 @@ async def _find_out(lost: LostOne, target: Target, pool: Pool) -> tuple[Status, 
             left = await tree.stop(connection)
     except EngineError as error:
         return Status.LOST, error.reason, f"It could not be looked for. {error.cause} What became of it is not known."
+    except Exception:
+        # The last resort: one that breaks must not take the commands of this worker with it.
+        logger.exception("A look for what is left broke", extra={"action": "recheck", "id": lost.invocation_id})
+        return Status.LOST, EngineError.reason, BROKE
     if left.is_clean:
         return Status.STOPPED, "stopped_later", STOPPED
     return Status.LOST, "stop_unconfirmed", f"Not everything could be stopped: process {_named(left.pids)} is left."

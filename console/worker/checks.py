@@ -1,6 +1,7 @@
 """Owns Check now and Test connection: the worker takes what was asked for, looks step by step, writes what it found."""
 
 import asyncio
+import logging
 import uuid
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
@@ -21,10 +22,13 @@ from instances.inventory import jumps, reachability
 from instances.inventory.models import Instance
 from instances.inventory.targets import target_of, targets_of
 
+logger = logging.getLogger(__name__)
+
 AT_ONCE = 50
 # Above what its steps allow together, so that nothing they miss keeps a check from ending.
 CHECK_S = 50.0
 
+BROKE = "The console made an error; its log says which."
 InDatabase = Callable[..., Awaitable[Any]]
 
 
@@ -102,17 +106,24 @@ def _asked(instance: Instance, target: Target, credential_id: int | None) -> Ask
 
 
 async def _check(asked: Asked, pool: Pool, in_database: InDatabase) -> None:
-    await in_database(_save, asked, await _look(asked, pool))
+    try:
+        await in_database(_save, asked, await _look(asked, pool))
+    except Exception:
+        # The last resort: a broken check must not take the commands of this worker with it.
+        logger.exception("A check broke", extra={"action": "check", "id": asked.instance_id})
+        await in_database(_save_broken, asked.instance_id)
 
 
 async def _look(asked: Asked, pool: Pool) -> Seen:
     facts = ended = None
     try:
         async with asyncio.timeout(CHECK_S), pool.borrow(asked.target) as connection:
-            facts = await check(connection)
-            if asked.trial is not None:
-                ended = await try_out(connection, asked.trial, partial(pool.borrow, asked.target, for_stop=True))
-            connection.close()
+            try:
+                facts = await check(connection)
+                if asked.trial is not None:
+                    ended = await try_out(connection, asked.trial, partial(pool.borrow, asked.target, for_stop=True))
+            finally:
+                connection.close()
     except EngineError as error:
         return Seen(facts, error)
     except TimeoutError:
@@ -132,6 +143,10 @@ def _save(asked: Asked, seen: Seen) -> None:
         if not _look_again_if_changed(asked):
             steps = seen.steps(asked.stages)
             reachability.finish_check(asked.instance_id, facts=seen.facts, error=seen.error, steps=steps)
+
+
+def _save_broken(instance_id: int) -> None:
+    reachability.finish_check(instance_id, error=EngineError(BROKE))
 
 
 def _look_again_if_changed(asked: Asked) -> bool:

@@ -78,6 +78,17 @@ def test_when_nothing_is_left_the_outcome_stays_unknown_and_says_so(lost):
     assert outcome(lost) == ("lost", "ended_unseen")
 
 
+def test_a_look_that_breaks_is_told_and_breaks_nothing_else(lost, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(aftercare, "tree_of", broken)
+    stopping.recheck(lost.actor, run=lost)
+    asyncio.run(look_after())
+    assert outcome(lost) == ("lost", "engine")
+    assert "the console made an error" in lost.invocations.get().message
+
+
 def test_asking_is_done_once(lost):
     stopping.recheck(lost.actor, run=lost)
     first, second = enlisted_worker(), enlisted_worker()

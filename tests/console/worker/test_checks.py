@@ -6,6 +6,7 @@ import getpass
 import pytest
 from channels.db import database_sync_to_async
 
+from console.worker import checks
 from console.worker.checks import _save, start_checks
 from instances.access.models import Role
 from instances.credentials import services as credentials
@@ -67,6 +68,17 @@ async def _test(instance, **options):
         [(step["stage"], step["reason"]) for step in failed],
         "".join(step["message"] for step in failed),
     )
+
+
+def test_a_check_that_breaks_is_told_and_breaks_nothing_else(reached, monkeypatch):
+    async def broken(_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(checks, "check", broken)
+    assert result_of(reached) == ([], [], "")
+    reached.refresh_from_db()
+    assert (reached.reach, reached.reach_reason) == ("unreachable", "engine")
+    assert "the console made an error" in reached.reach_message.lower()
 
 
 def looked_at_twice(instance, meanwhile):
