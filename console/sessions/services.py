@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Count, Q, QuerySet
@@ -57,6 +58,7 @@ def open_sessions(
     """
     rules.require_anywhere(actor, OPENS[wish.kind])
     with transaction.atomic():
+        _lock(actor, instances)
         again = list(Session.objects.filter(owner=actor, request_key=request_key).order_by("pk"))
         if again:
             return Opened(again, [])
@@ -189,6 +191,16 @@ def _why_none(instances: Sequence[Instance], why: dict[int, str]) -> str:
     if len(instances) == 1:
         return why[instances[0].pk]
     return "No session can be opened on any of these: " + " ".join(sorted(set(why.values())))
+
+
+def _lock(actor: "User", instances: Sequence[Instance]) -> None:
+    """Hold what the limits are counted by: of two requests at once each would find the same room.
+
+    Rows that only refer to them are written meanwhile.
+    """
+    ids = [one.pk for one in instances]
+    get_user_model().objects.select_for_update(no_key=True).get(pk=actor.pk)
+    list(Instance.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk").values_list("pk"))
 
 
 def _check_limit(actor: "User", more: int) -> None:

@@ -14,6 +14,7 @@ from instances.access.rules import NotAllowed
 from instances.audit.models import AuditEntry
 from instances.inventory.models import Instance
 from tests.support import factories
+from tests.support.at_once import during_another_request
 from tests.support.factories import GroupFactory, InstanceFactory, UserFactory, session
 
 pytestmark = pytest.mark.django_db
@@ -86,6 +87,30 @@ def test_limits_per_person_and_per_instance(operator, settings):
         opened(UserFactory(), instance, key="other")
     with pytest.raises(ValidationError, match="You have 1 of 2 sessions and terminals open; 2 more are too many"):
         opened(operator, InstanceFactory(), InstanceFactory(), key="more")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("limits", [{"sessions_per_user": 1}, {"sessions_per_instance": 1}])
+def test_two_requests_at_once_keep_a_limit_together(limits, operator, settings):
+    settings.ENV = settings.ENV.__class__(**{**vars(settings.ENV), **limits})
+    instance = InstanceFactory()
+    others = (operator, InstanceFactory()) if "sessions_per_user" in limits else (UserFactory(), instance)
+
+    def open_another():
+        with pytest.raises(ValidationError):
+            opened(*others, key="other")
+
+    with during_another_request(open_another):
+        opened(operator, instance)
+    assert len(states()) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_same_request_twice_at_once_opens_nothing_more(operator):
+    instance = InstanceFactory()
+    with during_another_request(lambda: opened(operator, instance)):
+        opened(operator, instance)
+    assert len(states()) == 1
 
 
 @pytest.mark.parametrize("records", [True, False])
