@@ -70,11 +70,13 @@ def give_up(schedule_id: int, due_at: datetime, now: datetime, why: str) -> None
 
 def start_waiting(firing_id: int, now: datetime) -> bool:
     """Start what waited for the run before, once that has ended; False while it has not, or if somebody else did."""
+    waiting = Firing.objects.filter(pk=firing_id, outcome=Outcome.WAITING)
     with transaction.atomic():
-        firing = Firing.objects.select_for_update().filter(pk=firing_id, outcome=Outcome.WAITING).first()
-        if firing is None:
+        # As for a due time, which must not see that nothing waits any more before it sees the run that waited.
+        schedule = Schedule.objects.select_for_update().filter(pk__in=waiting.values("schedule")).first()
+        firing = waiting.select_for_update().first()
+        if schedule is None or firing is None:
             return False
-        schedule = firing.schedule
         last = _last_runs(schedule)
         if any(run.finished_at is None for run in last):
             return False

@@ -1,5 +1,6 @@
 """What becomes of due times: started, missed, left out or refused; once each, whoever looks, whatever a clock does."""
 
+import threading
 from datetime import timedelta
 
 import pytest
@@ -232,6 +233,36 @@ def test_or_one_waits_and_starts_when_the_run_before_has_ended(make):
     assert look(NOON + 2.6 * MINUTE) == [True]
     assert outcomes(schedule) == [("fired", "12:00"), ("fired", "12:01"), ("skipped_overlap", "12:02")]
     assert schedule.firings.get(due_at=NOON + MINUTE).run != first
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_waited_and_what_is_due_do_not_both_start_at_once(make, monkeypatch):
+    schedule = make(due=NOON, overlap=Overlap.QUEUE)
+    look(NOON)
+    look(NOON + MINUTE)
+    end(Run.objects.get(), NOON + 1.5 * MINUTE)
+    (waiting,), last_runs = firing.waiting(), firing._last_runs
+    starting = []
+
+    def start():
+        try:
+            firing.start_waiting(waiting, NOON + 2 * MINUTE)
+        finally:
+            connection.close()
+
+    def late(*args):
+        found = last_runs(*args)
+        if not starting:
+            starting.append(threading.Thread(target=start))
+            starting[0].start()
+            # Until it is done, or waits for what is done here.
+            starting[0].join(0.5)
+        return found
+
+    monkeypatch.setattr(firing, "_last_runs", late)
+    firing.act(schedule.pk, NOON + 2 * MINUTE, NOON + 2 * MINUTE)
+    starting[0].join()
+    assert outcomes(schedule) == [("fired", "12:00"), ("fired", "12:01"), ("skipped_overlap", "12:02")]
 
 
 def test_what_waited_is_not_started_hours_after_the_run_before_had_ended(make):
