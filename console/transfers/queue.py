@@ -70,9 +70,10 @@ def fail(delivery_id: int, reason: str, message: str) -> None:
 def _end(delivery_id: int, **values: object) -> None:
     ended = Delivery.objects.filter(pk=delivery_id, state=State.RUNNING)
     with transaction.atomic():
-        if not ended.update(finished_at=timezone.now(), **values):
+        # Locked: of the last two that end at once each would see that the other one is still open.
+        transfer = Transfer.objects.select_for_update(of=("self",)).filter(deliveries=delivery_id).first()
+        if transfer is None or not ended.update(finished_at=timezone.now(), **values):
             return
-        transfer = Transfer.objects.get(deliveries=delivery_id)
         if transfer.deliveries.filter(state__in=OPEN_STATES).exists():
             return
         Transfer.objects.filter(pk=transfer.pk).update(stored="")
