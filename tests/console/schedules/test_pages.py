@@ -88,6 +88,18 @@ def test_deleting_it_leaves_its_runs(member, make):
     assert "Nothing is scheduled" in told(member.get(reverse("schedules")))
 
 
+def test_an_empty_list_does_not_say_of_others_what_it_cannot_know_nor_lead_a_viewer_to_a_refusal(client, make):
+    make()
+    for role in (Role.OPERATOR, Role.VIEWER):
+        client.force_login(factories.UserFactory(role=role))
+        page = told(client.get(reverse("schedules")))
+        assert "Nothing is scheduled by you." in page
+        assert ("Choose instances" in page) == (role == Role.OPERATOR)
+    Schedule.objects.all().delete()
+    client.force_login(factories.UserFactory())
+    assert "Nothing is scheduled." in told(client.get(reverse("schedules")))
+
+
 def test_the_list_takes_as_many_queries_for_many_as_for_few(member, make, django_assert_max_num_queries, owner):
     values = {"command": ["id"], "command_type": ["shell"], "by_query": ["1"], "query": ["web"]}
     for _ in range(8):
