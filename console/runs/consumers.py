@@ -132,6 +132,7 @@ class ViewerConsumer(AsyncWebsocketConsumer):
             str(message.get("status", "all")),
             int(message.get("page", 1)),
             tuple(int(ordinal) for ordinal in message["rows"]) if "rows" in message else None,
+            int(message["matching"]) if "matching" in message else None,
         )
         # What is asked for is shown at once.
         self._status_from = 0.0

@@ -155,7 +155,7 @@ def run_view(
         mine = mine.select_related("session")
     numbers = _numbers(user, run)
     of_filter = numbers[status]
-    pages = max(1, -(-of_filter // PAGE_ROWS))
+    pages = pages_of(of_filter)
     page = min(max(1, page), pages)
     shown = mine if status == ALL else mine.filter(status__in=sorted(FILTERS[status][1]))
     rows = list(shown[(page - 1) * PAGE_ROWS : page * PAGE_ROWS])
@@ -186,6 +186,11 @@ def run_view(
         made_from=made_from(user, run),
         rollout=rollout_view(user, run, numbers),
     )
+
+
+def pages_of(matching: int) -> int:
+    """Return how many pages so many rows take: at least one."""
+    return max(1, -(-matching // PAGE_ROWS))
 
 
 def _opened(mine, rows: Sequence[Invocation], ordinal: int | None) -> Invocation | None:  # type: ignore[no-untyped-def]

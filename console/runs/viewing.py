@@ -12,7 +12,7 @@ from console.members.models import User
 from console.runs import answers, output, services, stopping
 from console.runs.answers import Answer
 from console.runs.models import Invocation, OutputKind, Run
-from console.runs.presentation import run_view
+from console.runs.presentation import pages_of, run_view
 from console.runs.status import END
 from instances.access import rules
 
@@ -28,8 +28,8 @@ class Watching:
     """A viewer's look at a run: which filter and page it sees, and the revision it has been shown.
 
     ``opened`` is the ordinal whose output the viewer reads, whatever page the rows are on; ``shown`` the one whose
-    details it was last sent. ``row_ids`` are the ordinals of the rows in the browser, as far as they are known, and
-    ``pages`` and ``matching`` what is said beside them.
+    details it was last sent. ``row_ids`` are the ordinals of the rows in the browser, and ``matching`` how many match
+    the filter, as the browser says beside them: both as far as they are known.
     """
 
     user: User
@@ -37,10 +37,9 @@ class Watching:
     status: str
     page: int
     row_ids: tuple[int, ...] | None = None
+    matching: int | None = None
     opened: int | None = None
     shown: int | None = None
-    pages: int = 0
-    matching: int = -1
     revision: int = -1
 
     @property
@@ -70,7 +69,7 @@ class Watching:
             "rows_changed": rows_changed,
             "changed_rows": changed[:MAX_PARTIALS],
             # The same rows can be one page of more than before.
-            "pages_changed": view.pages != self.pages,
+            "pages_changed": self.matching is None or view.pages != pages_of(self.matching),
             "matching_changed": view.matching != self.matching,
             # Before the viewer says what it has open, the first row is only a guess.
             "opened_changed": opened is not None
@@ -78,7 +77,7 @@ class Watching:
             and (is_new or view.opened.revision > self.revision),
         }
         self.revision, self.row_ids, self.shown = run.revision, view.row_ids, opened
-        self.pages, self.matching = view.pages, view.matching
+        self.matching = view.matching
         return render_to_string("runs/_frame.html", context)
 
 

@@ -41,7 +41,10 @@ class RunPanel {
     const looked = `${status} ${page}`;
     if (looked === this.looked && !isDoubtful) return;
     const rows = findAll("#run-rows tr[data-i]", this.root).map((row) => Number(row.dataset.i));
-    if (socket.send({type: "watch", run: this.run, status, page: Number(page), rows})) this.looked = looked;
+    // Where they are all on one page, nothing else says how many they are.
+    const matching = Number(find("#rows-shown", this.root)?.dataset.matching ?? rows.length);
+    const isSent = socket.send({type: "watch", run: this.run, status, page: Number(page), rows, matching});
+    if (isSent) this.looked = looked;
   }
 
   /** Show the output of an instance from its start. */

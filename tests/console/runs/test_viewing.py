@@ -78,9 +78,10 @@ def test_rows_find_their_place_only_under_the_filter_and_on_the_page_that_were_a
 @pytest.mark.django_db
 def test_the_same_rows_are_told_how_many_match_and_on_how_many_pages():
     run = runs.send(52)
-    look = watched(run, status="queued", row_ids=tuple(range(50)))
-    # What the page was drawn with is not known.
-    assert " #rows-pager[" in look.news()
+    drawn = {"status": "queued", "row_ids": tuple(range(50))}
+    assert " #rows-pager[" in watched(run, **drawn).news()
+    look = watched(run, **drawn, matching=52)
+    assert "#rows-pager" not in look.news()
     changed(run, 51)
     frame = look.news()
     assert 'id="rows-shown"' in frame
