@@ -16,6 +16,8 @@ def test_kept_at_run_edited_compared_and_its_older_version_sent(signed_in):
     run(page)
     expect(page.locator("#log")).to_contain_text("first-2")
     expect(page.locator("#run-made-from")).to_have_text("from greeting, version 1")
+    # The page of a saved command says how its runs stand when it is loaded, and not how they go on.
+    expect(page.locator("#run-rows")).to_contain_text("Succeeded")
 
     page.locator("#run-made-from a").click()
     expect(page.get_by_role("heading", name="greeting")).to_be_visible()
