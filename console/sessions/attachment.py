@@ -29,10 +29,8 @@ NOT_OPEN, INTERRUPTED = 255, 130
 RECHECK_S = 3.0
 OPENING_S = 60.0
 RECONNECT_S = (0.1, 0.3, 1.0, 2.0)
-# How long what was typed last may take to be sent before one leaves.
-SEND_S = 1.0
-# A line that is hung up on while output is on its way may not be read any more: let its last word arrive first.
-LEAVE_S = 0.05
+# How long what was typed last may take to be sent before one leaves, and how long the goodbye may.
+SEND_S = LEAVE_S = 1.0
 _CTRL_C = b"\x03"
 # What ends the process: the terminal is put back first.
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -116,14 +114,14 @@ class Attachment:
                 going = [tasks.create_task(self._keep_looking()), tasks.create_task(self._recheck(rights))]
                 left = await self._left
                 if not left.is_over:
-                    await self._say_goodbye()
+                    await self._say_goodbye(going[0])
                 for task in going:
                     task.cancel()
         if (lost := self._typed.unsent) and not left.is_over:
             return Left(left.status, f"{left.sentence} {lost:,} bytes typed here were not sent.")
         return left
 
-    async def _say_goodbye(self) -> None:
+    async def _say_goodbye(self, looking: asyncio.Task[None]) -> None:
         """Send what was typed, and let whoever comes next type."""
         try:
             async with asyncio.timeout(SEND_S):
@@ -136,8 +134,8 @@ class Attachment:
         try:
             if self._line is not None:
                 self._line.say(type="leave")
-                await self._line.drain()
-                await asyncio.sleep(LEAVE_S)
+                self._line.finish()
+                await asyncio.wait([looking], timeout=LEAVE_S)
         except RelayBroken:
             # It has gone first.
             return
@@ -169,6 +167,8 @@ class Attachment:
                 if self._line is not None:
                     self._line.close()
                     self._line = None
+            if self._left.done():
+                return
             if not await self._read(self._worker_is_alive, rights.worker):
                 # What it wrote last counts, if it did.
                 if not self._look_at(await self._read(rights_of, self._actor.pk, self._session_id)):

@@ -24,6 +24,8 @@ TRY_AGAIN = 1013
 # Whoever loses a right sees nothing more after 5 s: this, an answer's age, and a second for the database.
 RECHECK_S = 3.0
 OPENING_S = 60.0
+# How long the worker may take to hear that a page was closed.
+LEAVE_S = 5.0
 LONGEST_MESSAGE = 70 * 1024
 MESSAGES_PER_S = 1000
 SOCKETS_PER_USER = 60
@@ -50,7 +52,7 @@ class TerminalConsumer:
         self._session_id = int(scope["url_route"]["kwargs"]["session_id"])
         self._line: Line | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._is_over = False
+        self._is_over = self._is_left = False
         # Whether it is the visitor's own, and whether this page types into it.
         self._is_mine = self._types = False
         self._messages = 0
@@ -92,9 +94,11 @@ class TerminalConsumer:
     async def _hang_up(self, code: int) -> None:
         """Tell the worker when a page was closed: nobody comes back to it."""
         if self._line is not None and code in (1000, 1001):
+            self._is_left = True
             with contextlib.suppress(RelayBroken):
                 self._line.say(type="leave")
-                await self._line.drain()
+                self._line.finish()
+                await asyncio.wait(self._tasks, timeout=LEAVE_S)
 
     async def _close_if_signed_out(self) -> None:
         """Look once more: whoever signs out on the page of a terminal leaves it before the next look."""
@@ -184,7 +188,7 @@ class TerminalConsumer:
                 await self._pass_on(self._line)
                 rechecks.cancel()
         except* RelayBroken:
-            if not self._is_over:
+            if not (self._is_over or self._is_left):
                 await self._after_the_line()
 
     async def _rights_once_open(self) -> Rights | None:

@@ -56,6 +56,7 @@ class Line:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self._is_finished = False
 
     async def receive(self) -> bytes:
         """Return the next frame's payload. Raises: RelayBroken at the end."""
@@ -68,7 +69,12 @@ class Line:
             raise RelayBroken from None
 
     def send(self, payload: bytes) -> None:
-        """Send a frame, without waiting. Raises: RelayBroken when the other side does not read, or is gone."""
+        """Send a frame, without waiting; nothing once it is finished.
+
+        Raises: RelayBroken when the other side does not read, or is gone.
+        """
+        if self._is_finished:
+            return
         transport = self._writer.transport
         if transport.is_closing() or transport.get_write_buffer_size() > BACKLOG_BYTES:
             raise RelayBroken
@@ -84,6 +90,15 @@ class Line:
             await self._writer.drain()
         except OSError:
             raise RelayBroken from None
+
+    def finish(self) -> None:
+        """Send nothing more; the other side hangs up once it has read everything. Read on until then.
+
+        A line that is closed instead breaks when the other side writes to it, with what that has not read yet.
+        """
+        self._is_finished = True
+        if not self._writer.transport.is_closing():
+            self._writer.write_eof()
 
     def close(self) -> None:
         """Hang up."""

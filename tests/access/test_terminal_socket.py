@@ -22,12 +22,15 @@ from instances.access.models import Grant
 from instances.audit.models import AuditEntry
 from instances.engine.local import LocalConnection
 from instances.engine.transport import Size
+from instances.engine.types import Stream
 from instances.inventory.models import Instance
 from tests.access import sockets
 from tests.access import world as worlds
 from tests.access.sockets import Socket, in_database
 from tests.access.world import ACTORS
 from tests.support.site import browser
+from tests.support.sockets import is_waiting, slow_to_read
+from tests.support.until import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ANSWERS = dict(zip(ACTORS, (4401, 4401, 4404, 4404, None, 4404, 4404, None), strict=True))
@@ -188,6 +191,26 @@ async def test_who_signs_out_and_leaves_the_page_at_once_has_the_terminal_closed
         await in_database(Login.objects.all().delete)()
         await socket.disconnect(code=1001)
         assert await close_requested_by(world) == "the console: its owner signed out"
+
+
+async def test_a_page_that_is_closed_while_the_terminal_prints_leaves_its_place(world, monkeypatch):
+    """What a worker writes to a page that is gone must not cost it what was said, and typed, before that."""
+    monkeypatch.setattr(consumers, "LEAVE_S", 60.0)
+    async with open_terminal(world) as host:
+        socket = await attached(await owners_cookie(), world)
+        await socket.hear_until("attached")
+        line = host._viewers[0].line
+        reads_on = slow_to_read(line)
+        for offset, key in enumerate((b"a", b"b", b"c")):
+            await socket.send_to(bytes_data=Record(offset, key).pack())
+        await socket.send_input({"type": "websocket.disconnect", "code": 1001})
+        await is_waiting(line, b"leave")
+        host.write(Stream.STDOUT, b"printed meanwhile\r\n")
+        await asyncio.sleep(0.1)
+        reads_on.set()
+        await wait_until(lambda: not host.viewers)
+        assert (host._taken, host._writer_tab) == (3, "")
+        await socket.wait()
 
 
 async def test_an_owner_who_signs_out_has_the_terminal_closed(world, soon):

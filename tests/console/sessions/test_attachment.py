@@ -21,7 +21,9 @@ from instances.access.models import Grant, Role
 from instances.audit.models import AuditEntry
 from instances.engine.local_terminal import open_local_terminal
 from instances.engine.transport import Size
+from instances.engine.types import Stream
 from tests.support.factories import InstanceFactory, UserFactory, session
+from tests.support.sockets import is_waiting, slow_to_read
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -192,6 +194,26 @@ async def test_what_was_asked_of_a_terminal_before_is_not_answered_by_the_next(r
         again.type(b"printf 'asks\\033[5n''now\\n'\r")
         await again.until(b"asks\x1b[5nnow")
         assert b"\x1b[6n" not in again.shown
+
+
+async def test_who_leaves_while_the_terminal_prints_makes_room_at_once(row, monkeypatch):
+    """What a worker writes to somebody who is gone must not cost it what was said before that."""
+    monkeypatch.setattr("console.sessions.attachment.LEAVE_S", 60.0)
+    async with opened(row) as room:
+        seat = room.sit()
+        await seat.until(b"[Terminal")
+        reads_on = slow_to_read(room.lines[0])
+        seat.type(b"true")
+        await seat.until(b"true")
+        seat.type(b"\r~.")
+        await is_waiting(room.lines[0], b"leave")
+        room.host.write(Stream.STDOUT, b"printed meanwhile\r\n")
+        await asyncio.sleep(0.1)
+        reads_on.set()
+        assert (await seat.left()).status == 0
+        again = room.sit()
+        await again.until(b"Recorded. Enter ~ ? for help.]")
+        assert b"only watching" not in again.shown
 
 
 async def test_an_instance_that_does_not_answer_is_told_and_a_full_screen_drawn_anew(row):
