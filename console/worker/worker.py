@@ -155,6 +155,9 @@ class Worker:
             cap_bytes=settings.ENV.output_cap,
             changed=self._writer.changed,
         )
+        if (former := self._journals.get(claim.invocation_id)) is not None:
+            # This worker was taken for dead meanwhile, and the row was queued again.
+            former.is_fenced_out = True
         self._journals[claim.invocation_id] = journal
         self._stops[claim.invocation_id] = StopSignal()
         self._idle.clear()
@@ -208,7 +211,8 @@ class Worker:
             finish_unreachable(work.journal, error, stopped=work.stop.cause is not None)
 
     def _let_go(self, journal: Journal) -> None:
-        del self._journals[journal.invocation_id], self._stops[journal.invocation_id]
+        if self._journals.get(journal.invocation_id) is journal:
+            del self._journals[journal.invocation_id], self._stops[journal.invocation_id]
         if not self._journals:
             self._idle.set()
         self._bell.ring_myself()

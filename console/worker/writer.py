@@ -53,7 +53,8 @@ class Writer:
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
-        self._dirty: dict[int, Journal] = {}
+        # In order; an invocation has two for a moment when it is taken again.
+        self._dirty: dict[Journal, None] = {}
         self._wanted = asyncio.Event()
         self._much = asyncio.Event()
         self._waiters: list[tuple[Journal | None, asyncio.Future[None]]] = []
@@ -62,7 +63,7 @@ class Writer:
 
     def changed(self, journal: Journal, more_bytes: int) -> None:
         """Note that a journal has something to commit; pauses it when too much waits in all."""
-        self._dirty[journal.invocation_id] = journal
+        self._dirty[journal] = None
         self._waiting_bytes += more_bytes
         if more_bytes and self._waiting_bytes > TOTAL_WAITING_BYTES:
             journal.pause()
@@ -107,10 +108,10 @@ class Writer:
         self._resume()
 
     def _take(self) -> list[tuple[Journal, Entry]]:
-        journals = [journal for journal in self._dirty.values() if journal.has_something]
+        journals = [journal for journal in self._dirty if journal.has_something]
         share = COMMIT_BYTES // max(1, sum(journal.waiting_bytes > 0 for journal in journals))
         taken = [(journal, journal.take(max(ROW_BYTES, share))) for journal in journals]
-        self._dirty = {journal.invocation_id: journal for journal, entry in taken if not entry.is_all}
+        self._dirty = {journal: None for journal, entry in taken if not entry.is_all}
         if self._dirty:
             self._much.set()
             self._wanted.set()

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
@@ -10,8 +11,11 @@ from channels.db import database_sync_to_async
 from django.db import connection
 
 from console.runs import queue
+from console.runs.journal import Journal
 from console.runs.models import Invocation, WorkerLease
 from console.worker import worker as module
+from console.worker import writer
+from console.worker.preparation import Refusal
 from console.worker.worker import Worker
 from tests.support.runs import enlisted_worker, send
 from tests.support.until import WITHIN_S
@@ -105,3 +109,40 @@ async def test_after_a_pause_of_the_whole_machine_the_others_may_renew_first(mon
     with pytest.raises(RuntimeError, match="StopIteration"):
         await worker._keep_lease()
     assert reaped == [1, 2, 4]
+
+
+async def test_a_worker_that_takes_an_invocation_again_holds_it_until_the_second_is_over(monkeypatch):
+    """It was taken for dead while it still connected, and what it held was queued again."""
+    worker = Worker()
+    held = []
+
+    async def invoke(claim, journal, order):
+        held.append(journal)
+
+    monkeypatch.setattr(worker, "_invoke", invoke)
+    async with asyncio.TaskGroup() as tasks:
+        for fence in (1, 2):
+            worker._hold(queue.Claim(7, 1, None, fence, attempt=fence), Refusal("skipped", "", ""), tasks)
+    first, second = held
+    # Nothing may be started by the first any more.
+    assert (first.is_fenced_out, second.is_fenced_out) == (True, False)
+    worker._let_go(first)
+    assert (worker._journals, list(worker._stops), worker._idle.is_set()) == ({7: second}, [7], False)
+    worker._let_go(second)
+    assert (worker._journals, list(worker._stops), worker._idle.is_set()) == ({}, [], True)
+
+
+async def test_of_an_invocation_that_is_held_twice_nothing_is_left_uncommitted(monkeypatch):
+    committed = []
+    monkeypatch.setattr(writer, "commit", lambda taken: committed.extend(e.fence for _, e in taken) or {7})
+    with ThreadPoolExecutor(1) as thread:
+        writing = writer.Writer(thread)
+        journals = [
+            Journal(invocation_id=7, run_id=1, fence=fence, cap_bytes=1, changed=writing.changed) for fence in (2, 1)
+        ]
+        task = asyncio.get_running_loop().create_task(writing.run())
+        for journal in journals:
+            journal.set(start_sent_at=1)
+        await writing.flush(journals[0])
+        task.cancel()
+    assert committed == [2, 1]
