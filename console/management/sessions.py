@@ -1,9 +1,11 @@
 """Owns how instances and sessions are named in a shell, and what a shell is told where no worker is alive."""
 
 import sys
+import time
 from collections.abc import Sequence
 from typing import NoReturn
 
+from django.conf import settings
 from django.db.models import BigIntegerField, QuerySet
 
 from console.members.models import User
@@ -11,10 +13,13 @@ from console.runs import queue
 from console.runs.choice import Choice, chosen
 from console.sessions import services
 from console.sessions.models import Session
+from console.supervisor import noted_address
 from instances.access.rules import Action, scope
 from instances.inventory.models import Instance
 
 NOT_DONE = 255
+# How long the worker of a console that runs may take to be there.
+STARTING_S, LOOK_AGAIN_S = 30.0, 0.1
 NO_WORKER = "No worker of the console is alive on this data folder: start it with manage.py serve."
 
 
@@ -25,9 +30,15 @@ def end(status: int, sentence: str) -> NoReturn:
 
 
 def require_worker() -> None:
-    """End the program where no worker is alive: sessions live in one, and this is none."""
-    if not queue.a_worker_is_alive():
-        end(NOT_DONE, NO_WORKER)
+    """End the program where no worker is alive: sessions live in one, and this is none.
+
+    That of a console that was just started, or whose worker died, is on its way.
+    """
+    ends_at = time.monotonic() + STARTING_S
+    while not queue.a_worker_is_alive():
+        if not noted_address(settings.DATA_DIR) or time.monotonic() > ends_at:
+            end(NOT_DONE, NO_WORKER)
+        time.sleep(LOOK_AGAIN_S)
 
 
 def instance_named(actor: User, name: str) -> Instance:

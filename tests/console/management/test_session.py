@@ -7,6 +7,8 @@ import uuid
 import pytest
 from django.core.management import call_command
 
+from console import supervisor
+from console.management import sessions
 from console.management.commands.session import Command
 from console.runs.models import Run
 from console.sessions.models import Session
@@ -99,6 +101,16 @@ def test_those_of_others_are_not_there(webs, olga, capsys):
     with pytest.raises(SystemExit):
         call_command("session", "close", str(10**30), "--as", "olga")
     assert capsys.readouterr().err == f"There is no session {10**30}.\n"
+
+
+def test_the_worker_of_a_console_that_has_just_started_is_waited_for(settings, tmp_path, monkeypatch):
+    settings.DATA_DIR = tmp_path
+    answers = iter([False, False, True])
+    monkeypatch.setattr(sessions.queue, "a_worker_is_alive", lambda: next(answers))
+    with supervisor.lock_data_folder(tmp_path) as lock:
+        supervisor.note_address(lock, "http://127.0.0.1:8000")
+        sessions.require_worker()
+    assert list(answers) == []
 
 
 def test_without_a_worker_nothing_is_opened_or_sent(webs, olga, capsys):
