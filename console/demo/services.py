@@ -1,10 +1,13 @@
 """Owns the demo fleet's rows and files: register it, find it, remove it without a trace."""
 
+import contextlib
+import fcntl
 import getpass
 import secrets
 import shutil
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from django.conf import settings
@@ -64,9 +67,14 @@ def register(actor: User) -> list[Instance]:
 
     Side effects: files in the data folder. Raises: NotAllowed.
     """
-    if instances().exists():
-        return list(instances())
-    clear_files()
+    with _files_held():
+        if instances().exists():
+            return list(instances())
+        _remove_files()
+        return _register(actor)
+
+
+def _register(actor: User) -> list[Instance]:
     private, public = server.new_key()
     with transaction.atomic():
         group = Group.objects.filter(name=GROUP).first() or groups.add_group(actor, name=GROUP)
@@ -141,9 +149,22 @@ def keys_folder() -> Path:
 
 def clear_files() -> None:
     """Remove the homes and keys, unless there are demo instances."""
-    if not instances().exists():
-        shutil.rmtree(folder(), ignore_errors=True)
-        shutil.rmtree(keys_folder(), ignore_errors=True)
+    with _files_held():
+        if not instances().exists():
+            _remove_files()
+
+
+def _remove_files() -> None:
+    shutil.rmtree(folder(), ignore_errors=True)
+    shutil.rmtree(keys_folder(), ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _files_held() -> Iterator[None]:
+    """Let no other process write or remove the fleet's files: they are written before their rows can be seen."""
+    with (Path(settings.DATA_DIR) / "demo-files.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _register_one(actor: User, name: str, port: int, group: Group, credential: Credential) -> Instance:

@@ -1,4 +1,7 @@
+from concurrent.futures import ThreadPoolExecutor, wait
+
 import pytest
+from django.db import connection
 
 from console.demo import services
 from instances.access.models import Group, Role
@@ -32,6 +35,26 @@ def test_a_dozen_instances_are_registered_and_trusted(actor):
 def test_registering_again_changes_nothing(actor):
     first = {(row.pk, row.port) for row in services.register(actor)}
     assert {(row.pk, row.port) for row in services.register(actor)} == first
+
+
+def test_its_files_stay_although_another_process_sees_no_rows_of_it_yet(actor, monkeypatch):
+    """The process that served a fleet which was removed looks every two seconds, and tidies up."""
+    free_ports = services._free_ports
+    with ThreadPoolExecutor(1) as other:
+        # Connected before: who connects waits for whoever writes.
+        other.submit(services.places).result()
+
+        def late(count):
+            # Until it is done, or waits for what is done here.
+            wait([other.submit(services.clear_files)], timeout=0.5)
+            return free_ports(count)
+
+        monkeypatch.setattr(services, "_free_ports", late)
+        services.register(actor)
+        # ``connection`` is another one in each thread.
+        other.submit(lambda: connection.close()).result()
+    assert (services.keys_folder() / "authorized_keys").exists()
+    assert len(services.places()) == 12
 
 
 def test_it_comes_by_itself_only_while_the_inventory_is_empty(actor):
