@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.db.utils import ConnectionHandler
 
 from console import databases, env
 
@@ -20,6 +21,29 @@ def test_the_file_is_its_owners_alone_in_a_folder_that_is_open(tmp_path, names):
     databases.close_to_others(tmp_path)
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
     assert all((tmp_path / name).read_bytes() == b"as it was" for name in names)
+
+
+@pytest.mark.sqlite
+@pytest.mark.django_db
+def test_who_only_reads_waits_for_nobody_who_writes_and_looks_like_no_change(tmp_path):
+    def ask(connection, statement):
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchone()
+
+    def connected():
+        given = databases.of("", tmp_path)
+        return ConnectionHandler({"default": {**given, "OPTIONS": {**given["OPTIONS"], "timeout": 0}}})["default"]
+
+    writer = connected()
+    form = [ask(writer, f"PRAGMA {name}")[0] for name in ("page_size", "auto_vacuum", "journal_mode")]
+    assert form == [8192, 2, "wal"]
+    ask(writer, "CREATE TABLE kept (number integer)")
+    seen = ask(writer, "PRAGMA data_version")
+    assert ask(connected(), "SELECT count(*) FROM kept") == (0,)
+    assert ask(writer, "PRAGMA data_version") == seen
+    ask(writer, "BEGIN IMMEDIATE")
+    assert ask(connected(), "SELECT count(*) FROM kept") == (0,)
 
 
 @pytest.mark.parametrize(
