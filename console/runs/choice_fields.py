@@ -7,6 +7,7 @@ from django import forms
 
 from console.members.models import User
 from console.runs.choice import Choice
+from console.runs.confirmation import plain_number
 from console.runs.former import WHICH
 from console.runs.names import TEXT_LIMIT
 from console.runs.number_sets import unfold
@@ -38,6 +39,14 @@ _TOLD = 10
 _SHOWN_LIMIT = 200_000
 
 
+class CountField(forms.IntegerField):
+    """A number as it is typed from the page."""
+
+    def to_python(self, value: Any) -> int | None:
+        """Return the number. Raises: ValidationError."""
+        return super().to_python(plain_number(value) if isinstance(value, str) else value)
+
+
 class ChoiceFields(forms.Form):
     """Which way the instances are chosen, and the fields of each; those of a selection are the form's own.
 
@@ -54,7 +63,7 @@ class ChoiceFields(forms.Form):
     which = forms.CharField(label="Which of them", required=False, max_length=20)
     ordinals = forms.CharField(required=False, max_length=TEXT_LIMIT, widget=forms.HiddenInput)
     shown = forms.CharField(required=False, max_length=TEXT_LIMIT)
-    confirmed_count = forms.IntegerField(required=False)
+    confirmed_count = CountField(required=False)
     dry_run = forms.BooleanField(required=False)
 
     @property

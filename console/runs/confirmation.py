@@ -1,5 +1,6 @@
 """Owns which sends a person has to confirm by typing the number of instances, and why."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -14,6 +15,8 @@ from instances.access.models import Group
 from instances.inventory.models import Tag
 
 REASONS_TOLD = 5
+# Between groups of three digits, as the pages write them.
+_SEPARATOR = re.compile(r"(?<=[0-9])[,\s](?=[0-9]{3}(?![0-9]))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,11 @@ class Confirmation:
             return f"{goes_to}."
         more = f" and {len(self.reasons) - REASONS_TOLD} more" if len(self.reasons) > REASONS_TOLD else ""
         return f"{goes_to}, some of {', '.join(self.reasons[:REASONS_TOLD])}{more}, where it is asked first."
+
+
+def plain_number(typed: str) -> str:
+    """Return a number that somebody typed as it is shown, 5,000, without what is between its digits."""
+    return _SEPARATOR.sub("", typed)
 
 
 def confirmation_for(targets: Sequence[Any]) -> Confirmation | None:

@@ -23,7 +23,7 @@ from console.members.services import shell_actor
 from console.notifications.services import usable
 from console.runs import queue, services
 from console.runs.choice import Choice, chosen
-from console.runs.confirmation import confirmation_for
+from console.runs.confirmation import confirmation_for, plain_number
 from console.runs.models import CommandType, NotifyWhen, Run
 from console.runs.prompts import Prompt, Prompts
 from console.runs.rate import Rollout
@@ -264,7 +264,7 @@ def confirmed(instances: Sequence[Instance | Session], options: dict[str, Any]) 
         return cast("int | None", options["yes_to"])
     _say(asked.sentence)
     try:
-        typed = input("Type their number to confirm: ").strip()
+        typed = plain_number(input("Type their number to confirm: ").strip())
     except (EOFError, KeyboardInterrupt):
         fail("Nothing was sent.")
     return int(typed) if typed.isascii() and typed.isdigit() else None

@@ -7,6 +7,7 @@ from django.urls import reverse
 
 from console.runs import services
 from console.runs.families import Part, send_to_families
+from console.runs.forms import SendForm
 from console.runs.models import CommandType, Run
 from console.runs.services import Options, RunError
 from console.runs.targets import targets_of
@@ -105,6 +106,25 @@ def test_the_form_asks_beside_the_field_and_loses_nothing(client, operator):
         assert 'id="confirmed-count-error"' in text
     assert not Run.objects.exists()
     assert client.post(reverse("send"), fields | {"confirmed_count": "3"}).status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("typed", "count"),
+    [
+        ("5,000", 5000),
+        ("1 234 567", 1234567),
+        ("5\u202f000", 5000),
+        (" 12 ", 12),
+        ("1,2", None),
+        ("5,0000", None),
+        ("50,00", None),
+        (",000", None),
+    ],
+)
+def test_a_number_is_taken_as_the_page_writes_it(operator, typed, count):
+    form = SendForm({"confirmed_count": typed}, user=operator)
+    assert (form.is_valid(), form.cleaned_data.get("confirmed_count")) == (False, count)
+    assert ("confirmed_count" in form.errors) == (count is None)
 
 
 def test_a_group_is_told_to_ask_on_its_page(client):
