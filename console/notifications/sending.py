@@ -119,7 +119,7 @@ def _allowed_address(host: str, port: int, denied_networks: Sequence[str]) -> st
         if not is_denied(str(sockaddr[0]), tuple(denied_networks)):
             return str(sockaddr[0])
     # Only a change of the settings would help; whoever made it can try the notice again.
-    why = f"{host} is in a network that this console never connects to (MUSTER_DENIED_NETWORKS)."
+    why = f"{host} is in a network that this console never connects to (MUSTER_DENIED_NETWORKS, or its own machine)."
     raise NotSent(why, is_final=True)
 
 
