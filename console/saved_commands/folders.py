@@ -74,7 +74,8 @@ class Plan:
     @property
     def told(self) -> str:
         """The counts in words."""
-        said = [f"{number} {outcome.value}" for outcome in Outcome if (number := self.count(outcome))]
+        counts = [(self.count(outcome), outcome) for outcome in Outcome]
+        said = [f"{n} {one.value}{'s' if one is Outcome.ERROR and n > 1 else ''}" for n, one in counts if n]
         return ", ".join(said) or "nothing"
 
 

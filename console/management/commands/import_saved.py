@@ -39,11 +39,12 @@ class Command(BaseCommand):
             for one in found.commands:
                 if one.outcome != Outcome.UNCHANGED:
                     self.stdout.write(f"{one.name}: {one.error or one.outcome.value}")
+            if found.count(Outcome.ERROR):
+                was = "would be" if options["dry_run"] else "was"
+                fail(f"Nothing {was} imported ({found.told}): mend what has an error, or take it out of the folder.")
             if options["dry_run"]:
                 self.stdout.write(f"Would import: {found.told}. Nothing was done.")
                 return
-            if found.count(Outcome.ERROR):
-                fail("Nothing was imported: mend what has an error, or take it out of the folder.")
             folders.apply(actor, found, source=f"Imported from {folder.name}")
         except ValidationError as error:
             fail(" ".join(error.messages))

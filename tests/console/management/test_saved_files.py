@@ -52,9 +52,10 @@ def test_the_starter_library_is_added_once(capsys):
         (["nowhere"], "No such file or directory"),
         (["--starter", "--as", "nobody"], "There is no active user nobody."),
         (["--starter", "--as", "viewer"], "You are not allowed to manage saved commands"),
-        (["wrong"], "Nothing was imported"),
+        (["wrong"], "Nothing was imported (1 new, 2 errors): mend what has an error"),
+        (["wrong", "--dry-run"], "Nothing would be imported (1 new, 2 errors): mend what has an error"),
     ],
-    ids=["nothing", "no-folder", "nobody", "viewer", "wrong"],
+    ids=["nothing", "no-folder", "nobody", "viewer", "wrong", "wrong-dry"],
 )
 def test_what_cannot_be_imported_is_one_sentence_and_nothing_is(tmp_path, monkeypatch, capsys, arguments, says):
     factories.UserFactory(username="viewer", role=Role.VIEWER)
@@ -62,6 +63,7 @@ def test_what_cannot_be_imported_is_one_sentence_and_nothing_is(tmp_path, monkey
     (tmp_path / "wrong").mkdir()
     (tmp_path / "wrong" / "good.sh").write_text("id")
     (tmp_path / "wrong" / "bad.sh").write_bytes(b"\xff")
+    (tmp_path / "wrong" / "worse.sh").write_text("rm {{undeclared}}")
     with pytest.raises(SystemExit) as ended:
         call_command("import_saved", *arguments)
     assert ended.value.code == 2
