@@ -46,6 +46,11 @@ class Row:
         return self.session.is_live and self.session.close_requested_at is not None
 
     @property
+    def remark(self) -> str:
+        """What is said beside the state: the message, without the word of the state that it may begin with."""
+        return self.session.message.removeprefix("Closed").removeprefix(":").lstrip()
+
+    @property
     def holder(self) -> str:
         """The first letters of the worker's id that holds it, as its log has them; empty while none does."""
         return self.session.worker.hex[:8] if self.session.worker else ""

@@ -99,10 +99,13 @@ class Room:
     async def assert_told(self, session: int) -> None:
         """The list tells why it ended, and so does the page of a terminal."""
         row = self.row(session)
-        pages = ["/sessions/?show=ended&whose=all"] + [f"/terminals/{session}/"] * (row["kind"] == "terminal")
-        for path in pages:
+        # The list says the state before it.
+        told = {"/sessions/?show=ended&whose=all": row["message"].removeprefix("Closed").removeprefix(":").lstrip()}
+        if row["kind"] == "terminal":
+            told[f"/terminals/{session}/"] = row["message"]
+        for path, message in told.items():
             answer = await asyncio.to_thread(self.visitor.get, path)
-            assert row["message"] in unescape(answer.body.decode()), (path, row["message"])
+            assert message in unescape(answer.body.decode()), (path, message)
 
     def recorded(self, session: int) -> str:
         """What the recording of a terminal shows; it is complete."""

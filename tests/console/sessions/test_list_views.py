@@ -134,7 +134,8 @@ def test_the_page_of_an_instance_has_its_own(client, operator):
     session(here, operator, state=State.CLOSED, message="Closed by root.")
     page = client.get(f"/instances/{here.pk}/sessions/")
     assert names_in(page) == ["here"]
-    assert b"Closed by root." in page.content
+    state = re.search(r'<td class="sessions__state">(.*?)</td>', page.content.decode().partition("Ended")[2], re.DOTALL)
+    assert re.sub(r"<[^>]+>|\s+", " ", state[1]).split() == ["Closed", "by", "root."]
 
 
 # ------------------------------------------------------------------ opening
