@@ -6,11 +6,20 @@ from collections.abc import Callable
 from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 
 from instances.access import rules
 from instances.access.rules import NotAllowed
 
 logger = logging.getLogger(__name__)
+
+
+def database_is_busy(error: OperationalError, *, is_undone: bool) -> HttpResponse:
+    """Answer for a database that is locked or full. ``is_undone``: whether what was asked for was surely not done."""
+    logger.warning("The database did not answer (%s)", error, extra={"action": "request"})
+    # Without the request: what a page has around it is asked of the database.
+    page = render_to_string("503.html", {"is_undone": is_undone})
+    return HttpResponse(page, status=503, headers={"Retry-After": "5"})
 
 
 class NotKeptMiddleware:
@@ -55,10 +64,7 @@ class RefusalsMiddleware:
         if isinstance(exception, NotAllowed):
             return render(request, "403.html", {"reason": str(exception)}, status=403)
         if isinstance(exception, OperationalError):
-            logger.warning("The database did not answer (%s)", exception, extra={"action": "request"})
-            answer = render(request, "503.html", status=503)
-            answer["Retry-After"] = "5"
-            return answer
+            return database_is_busy(exception, is_undone=True)
         return None
 
 

@@ -4,6 +4,9 @@ from django.urls import include, path
 
 from console.views import health
 
+# Errors of middleware come here only.
+handler500 = "console.views.server_error"
+
 urlpatterns = [
     path("health/", health, name="health"),
     path("", include("console.history.urls")),

@@ -1,11 +1,25 @@
 """Views of the site itself."""
 
+import sys
+
 from django.contrib.auth.decorators import login_not_required
-from django.db import connection
+from django.db import OperationalError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.middleware.csrf import REASON_NO_CSRF_COOKIE
 from django.shortcuts import render
+from django.views import defaults
 from django.views.decorators.http import require_GET
+
+from console.middleware import database_is_busy
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Answer for an error that nothing caught; called while it is handled."""
+    error = sys.exc_info()[1]
+    if isinstance(error, OperationalError):
+        # It was raised around the view, before or after it.
+        return database_is_busy(error, is_undone=False)
+    return defaults.server_error(request)
 
 
 @require_GET

@@ -1,4 +1,5 @@
 import pytest
+from django.contrib.sessions.backends.db import SessionStore
 from django.db import OperationalError
 from django.urls import reverse
 
@@ -20,6 +21,21 @@ def test_a_busy_database_is_told_as_such_and_nothing_is_done(client, monkeypatch
     assert (answer.status_code, answer["Retry-After"]) == (503, "5")
     assert "was not done" in answer.content.decode()
     assert not Run.objects.exists()
+
+
+def test_a_database_that_is_busy_around_a_page_is_told_as_such_too(client, monkeypatch):
+    def locked(*_):
+        raise OperationalError("database is locked")
+
+    client.force_login(factories.UserFactory())
+    client.raise_request_exception = False
+    monkeypatch.setattr(SessionStore, "load", locked)
+    answer = client.get(reverse("runs"))
+    assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+    # Nobody knows whether the page was come to.
+    assert "look before you try again" in answer.content.decode()
+    monkeypatch.setattr(SessionStore, "load", lambda _: 1 / 0)
+    assert client.get(reverse("runs")).status_code == 500
 
 
 def test_a_form_without_its_key_is_sent_once_more_each_time(client):

@@ -71,6 +71,12 @@ class Visitor:
 
     def send(self, command: str, ids: list[int], **options: object) -> int:
         """Send a command as the form does; return the run's number."""
+        run = self.try_to_send(command, ids, **options)
+        assert run is not None, "The database was busy."
+        return run
+
+    def try_to_send(self, command: str, ids: list[int], **options: object) -> int | None:
+        """As ``send``; None when the database was busy, so that it was not done."""
         answer = self.post(
             "/send/",
             command=command,
@@ -79,6 +85,8 @@ class Visitor:
             confirmed_count=str(len(ids)),
             **({"command_type": "shell", "max_concurrency": 1000} | options),
         )
+        if answer.status == 503 and b"was not done" in answer.body:
+            return None
         assert answer.status == 302, answer
         found = re.fullmatch(r"/runs/(\d+)/", answer.headers["Location"])
         assert found is not None, answer.headers["Location"]
