@@ -1,6 +1,8 @@
 """Stop on real machines, judged by the machine's own view of what runs there."""
 
 import asyncio
+import os
+import signal
 import subprocess
 from pathlib import Path
 from time import monotonic
@@ -116,13 +118,16 @@ async def test_children_of_a_command_that_finished_first_are_swept_too(
         flow = going.sink.flow
         assert flow is not None
         flow.pause()
+        os.kill(going.began.pid, signal.SIGUSR1)
         await sleeps(going, 1)
         async with bench.pool.borrow(bench.target, for_stop=True) as connection:
             # Nothing overtakes the news of the end on the same connection.
             await ask(connection, "exec true", timeout_s=60)
         asyncio.get_running_loop().call_soon(flow.resume)
 
-    ended, going = await bench.stopped_after("sleep 300 & echo ready; exit 4", after_the_end)
+    # It ends only once its output is held back.
+    script = "trap 'exit 4' USR1; sleep 300 & echo ready; wait"
+    ended, going = await bench.stopped_after(script, after_the_end)
     assert (ended.outcome, ended.exit_status) == (Outcome.EXITED, 4)
     assert ended.message == "Finished before the stop."
     assert left_of(going) == []
