@@ -22,6 +22,8 @@ ADDRESS = "127.0.0.1"
 MARKER = "MUSTER_DEMO_FLEET"
 # Output of a child that outlives its command is passed on for this long, as long as sshd's clients wait.
 DRAIN_S = 1.0
+# How often it is waited for that long, while the other side holds the output back.
+HELD_BACK_TURNS = 60
 GRACE_S = 2.0
 BASH = "/bin/bash"
 
@@ -185,6 +187,7 @@ class _Command(asyncssh.SSHServerSession[bytes], asyncio.SubprocessProtocol):
         self._line = ""
         self._early: list[bytes] = []
         self._has_eof = False
+        self._was_held_back = self._is_held_back = False
         self._open_pipes = {1, 2}
         self._starting: asyncio.Future[Any] | None = None
         self._size: Size | None = None
@@ -268,11 +271,13 @@ class _Command(asyncssh.SSHServerSession[bytes], asyncio.SubprocessProtocol):
             self.send(number)
 
     def pause_writing(self) -> None:
+        self._was_held_back = self._is_held_back = True
         if self._terminal is not None:
             self._terminal.brake(True)
         self._each_pipe("pause_reading")
 
     def resume_writing(self) -> None:
+        self._is_held_back = False
         if self._terminal is not None:
             self._terminal.brake(False)
         self._each_pipe("resume_reading")
@@ -307,9 +312,17 @@ class _Command(asyncssh.SSHServerSession[bytes], asyncio.SubprocessProtocol):
     def process_exited(self) -> None:
         self._server.let_go(self)
         if self._open_pipes:
-            asyncio.get_running_loop().call_later(DRAIN_S, self._finish)
+            asyncio.get_running_loop().call_later(DRAIN_S, self._drain, HELD_BACK_TURNS)
         else:
             self._finish()
+
+    def _drain(self, turns: int) -> None:
+        """Finish, unless what it printed last could not all be taken because the channel held it back meanwhile."""
+        if not (self._open_pipes and self._was_held_back and self._channel is not None and turns):
+            self._finish()
+            return
+        self._was_held_back = self._is_held_back
+        asyncio.get_running_loop().call_later(DRAIN_S, self._drain, turns - 1)
 
     def _finish(self) -> None:
         """Report the end, once."""

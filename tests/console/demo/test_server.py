@@ -13,7 +13,7 @@ from django.db import connection
 
 from console.demo import server, services
 from console.runs.models import Invocation, Run
-from instances.engine.ssh import SSHTransport
+from instances.engine.ssh import WINDOW_BYTES, SSHTransport
 from instances.engine.transport import Exit, Size
 from instances.inventory.models import Instance
 from instances.inventory.targets import target_of
@@ -93,6 +93,23 @@ def answers(port):
     except OSError:
         return False
     return True
+
+
+async def test_what_is_held_back_when_a_command_ends_is_not_lost(fleet, monkeypatch):
+    monkeypatch.setattr(server, "DRAIN_S", 0.1)
+    instance = await database_sync_to_async(lambda: Instance.objects.get(name="web-01"))()
+    connection = await SSHTransport().connect(await database_sync_to_async(target_of)(instance))
+    shown = Recorder()
+    # More than the window and what the server keeps of it: the rest is in the pipe when the command ends.
+    size = WINDOW_BYTES + 100_000
+    process = await connection.start(f"head -c {size} /dev/zero; exit 3", stdin=b"", sink=shown)
+    shown.flow.pause()
+    await asyncio.sleep(0.5)
+    shown.flow.resume()
+    await process.until(lambda: process.is_over and process.is_output_complete, WITHIN_S)
+    connection.close()
+    await connection.wait_closed()
+    assert (len(shown.stdout), process.exit) == (size, Exit(status=3))
 
 
 async def test_a_terminal_is_a_login_shell_at_home(fleet, settings):
