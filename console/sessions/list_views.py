@@ -112,7 +112,9 @@ def send_to_sessions(request: SignedInRequest) -> HttpResponse:
     rules.require_anywhere(request.user, Action.OPEN_SESSION)
     ids = _chosen(request).filter(kind=Kind.SHELL).order_by("instance_name", "pk").values_list("pk", flat=True)
     if not ids:
-        messages.warning(request, "Choose sessions to send to. Terminals take no commands.")
+        if not request.htmx:
+            # The dialog finds no form in the answer, and asks again as a page.
+            messages.warning(request, "Choose sessions to send to. Terminals take no commands.")
         return redirect(next_page(request, "sessions"))
     return redirect(reverse("send") + "?sessions=" + ",".join(map(str, ids[:CHOSEN_LIMIT])))
 

@@ -233,10 +233,31 @@ def test_the_chosen_ones_are_closed(client, operator):
     assert second.is_live
 
 
+def test_a_list_that_is_drawn_anew_by_itself_takes_no_message_away(client, operator):
+    """It asks every three seconds, also while it is pressed and the page that follows is still on its way."""
+    closed = session(InstanceFactory(), operator, worker=uuid.uuid4())
+    said = "1 session is being closed."
+
+    def asked_for(*target):
+        headers = {"HX-Request": "true", "HX-Target": target[0]} if target else {}
+        client.post("/sessions/close/", {"session": [closed.pk]})
+        Session.objects.update(close_requested_at=None)
+        client.get("/sessions/", headers={"HX-Request": "true", "HX-Target": "div#sessions"})
+        return client.get("/sessions/", headers=headers).content.decode()
+
+    assert said in asked_for()
+    # As the links above and Back do.
+    assert said in asked_for("main#main")
+    assert said not in asked_for("div#sessions")
+
+
 def test_the_chosen_ones_lead_to_send_command(client, operator):
     shell, terminal = session(InstanceFactory(), operator), session(InstanceFactory(), operator, kind="terminal")
     strange = session(InstanceFactory(), UserFactory(role=Role.OPERATOR))
     led = client.post("/sessions/send/", {"session": [shell.pk, terminal.pk, strange.pk]})
     parts = urlsplit(led.url)
     assert (parts.path, parse_qs(parts.query)) == (reverse("send"), {"sessions": [str(shell.pk)]})
-    assert client.post("/sessions/send/", {"session": [terminal.pk]}).url == reverse("sessions")
+    # The dialog asks first, and then the page.
+    for headers in ({"HX-Request": "true", "HX-Target": "dialog#send-over"}, {}):
+        assert client.post("/sessions/send/", {"session": [terminal.pk]}, headers=headers).url == reverse("sessions")
+    assert client.get("/sessions/").content.decode().count("Choose sessions to send to.") == 1
