@@ -124,7 +124,10 @@ def test_the_bar_asks_with_how_the_first_ones_went(operator):
 def test_a_viewer_sees_the_question_and_no_buttons(client):
     run = waiting_run()
     client.force_login(factories.UserFactory(role=Role.VIEWER))
-    assert bar_of(page_of(client, run)) == ("2 of 2 succeeded. Go on with batch 2 of 2? 2 instances have not started.")
+    assert bar_of(page_of(client, run)) == (
+        "2 of 2 succeeded. Go on with batch 2 of 2? 2 instances have not started. "
+        "Whoever may send to all of them can answer."
+    )
 
 
 @pytest.mark.parametrize(
