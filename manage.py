@@ -30,3 +30,6 @@ if __name__ == "__main__":
         if not _is_not_up_to_date(error):
             raise
         sys.exit(NO_CONSOLE)
+    except KeyboardInterrupt:
+        # A command that does something about it has taken it itself.
+        sys.exit(130)
