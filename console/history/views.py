@@ -39,6 +39,7 @@ def _list(request: SignedInRequest, params: QueryDict, *, status: int = 200, **m
     form = HistoryForm(params)
     page = page_of(filtered(request.user, form), params)
     history.narrow(request.user, page)
+    history.name_saved(request.user, page)
     context = {
         "runs": page,
         "form": form,
@@ -87,6 +88,7 @@ def instance_commands(request: SignedInRequest, instance_id: int) -> HttpRespons
     instance = get_object_or_404(Instance.objects.filter(rules.scope(request.user, rules.Action.VIEW)), pk=instance_id)
     rows = Invocation.objects.filter(instance=instance).select_related("run").order_by("-run_id", "-ordinal")
     page = Paginator(rows, PAGE_ROWS).get_page(request.GET.get("page"))
+    history.name_saved(request.user, [row.run for row in page])
     context: dict[str, Any] = {"instance": instance, "invocations": page}
     if request.htmx:
         return render(request, "instances/_commands.html", context)

@@ -130,6 +130,9 @@ class Run(models.Model):
             ),
         )
 
+    # The name of the saved command it was made from, in lists for those who may see it (history.name_saved).
+    saved_name: str = ""
+
     @property
     def has_ended(self) -> bool:
         """Whether every invocation has an end status."""

@@ -1,3 +1,4 @@
+import re
 from datetime import timedelta
 from urllib.parse import parse_qs
 
@@ -170,6 +171,20 @@ def test_a_place_that_is_none_is_the_newest(query, client, short):
     client.force_login(factories.UserFactory(role=Role.VIEWER))
     response = client.get(f"{reverse('runs')}?{query}")
     assert [run.pk for run in response.context["runs"]] == short[:2]
+
+
+def test_a_run_from_the_library_is_called_by_its_name_for_those_who_may_see_it(client):
+    owner, other = factories.UserFactory(username="ann"), factories.UserFactory(username="ben")
+    instance = factories.InstanceFactory()
+    for name, is_shared in (("Disk usage", True), ("My secret plan", False)):
+        saved = factories.saved_command(name=name, text="export LC_ALL=C", owner=owner, is_shared=is_shared)
+        run = send(instances=[instance], command="export LC_ALL=C")
+        Run.objects.filter(pk=run.pk).update(saved_version=saved.latest)
+    for user, names in ((owner, ["My secret plan", "Disk usage"]), (other, ["Disk usage"])):
+        client.force_login(user)
+        for path in (reverse("runs"), reverse("instance-commands", args=[instance.pk])):
+            page = client.get(path, {"all": 1}).content.decode()
+            assert re.findall(r"<b>([^<]+)</b> · export LC_ALL=C", page) == names
 
 
 def test_the_pages_take_few_queries(client, short, django_assert_max_num_queries):
