@@ -35,12 +35,19 @@ def console():
 
 def test_who_may_no_longer_see_a_run_is_told_so_once_and_goes_on_with_another(page: Page, console):
     number = console.manage("shell", "-v", "0", "-c", SEED).strip()
-    opened = []
-    page.on("websocket", lambda socket: opened.append(socket.url))
+    opened, frames = [], []
+
+    def note(socket):
+        opened.append(socket.url)
+        socket.on("framereceived", lambda frame: frames.append(str(frame)))
+
+    page.on("websocket", note)
     sign_in(page, console, "guest")
     page.goto(f"{console.url}/runs/{number}/")
     expect(page.locator("#run-rows")).to_contain_text("lent")
     expect(page.locator("#run-rows")).to_contain_text("Unreachable")
+    # Only who was shown the run by the socket is told that it may no longer be seen.
+    until(lambda: page.evaluate("1") and any("run-summary" in frame for frame in frames), within_s=90)
     before = len(opened)
 
     console.manage("shell", "-v", "0", "-c", TAKE)
