@@ -24,6 +24,8 @@ def test_groups_grow_while_the_run_goes_and_two_of_them_are_compared(signed_in):
     page.locator("#tab-groups").click()
     expect(page).to_have_url(re.compile(r"/runs/\d+/groups/"))
     expect(page.locator("#groups")).to_contain_text("still running")
+    # The other two: stopped before their end they would be of its group.
+    expect(page.locator("#run-summary")).to_have_attribute("data-finished", "2")
     page.locator("#ignore-numbers").check()
     page.locator("#ignore-own_name").check()
     page.locator("#stop-all").click()
