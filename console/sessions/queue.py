@@ -36,7 +36,6 @@ class Order:
     session_id: int
     kind: str
     instance_id: int
-    credential_id: int | None
     target: Target
     marker: uuid.UUID
     command_type: str
@@ -200,7 +199,6 @@ def _order(worker_id: uuid.UUID, row: Session) -> Order | None:
         session_id=row.pk,
         kind=row.kind,
         instance_id=instance.pk,
-        credential_id=credential.pk if credential else None,
         target=target_of(instance),
         marker=row.marker,
         command_type=row.command_type,

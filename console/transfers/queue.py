@@ -26,7 +26,6 @@ class Order:
 
     delivery_id: int
     instance_id: int
-    credential_id: int | None
     target: Target
     direction: str
     wanted: Wanted
@@ -98,7 +97,6 @@ def _order(row: Delivery) -> Order | None:
     return Order(
         delivery_id=row.pk,
         instance_id=instance.pk,
-        credential_id=credential.pk if credential else None,
         target=target_of(instance),
         direction=transfer.direction,
         wanted=Wanted(transfer.path, Overwrite(transfer.overwrite), transfer.mode, transfer.owner),

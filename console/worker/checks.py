@@ -20,7 +20,7 @@ from instances.engine.steps import Stage, Step, steps_of
 from instances.engine.types import Command, CommandType, Ended, Facts, Target
 from instances.inventory import jumps, reachability
 from instances.inventory.models import Instance
-from instances.inventory.targets import target_of, targets_of
+from instances.inventory.targets import offered_with, target_of, targets_of
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,6 @@ class Asked:
     target: Target
     way: Hashable
     options: Mapping[str, str]
-    credential_id: int | None
     stages: tuple[Stage, ...]
     trial: Command | None
 
@@ -81,10 +80,10 @@ def _claim() -> list[Asked]:
     # A suspended credential is not offered by a check either: its failures are what locks the console out.
     for pk in credentials.suspended_on(owned):
         targets[pk] = replace(targets[pk], auth=None)
-    return [_asked(one, targets[one.pk], getattr(owned.get(one.pk), "pk", None)) for one in instances]
+    return [_asked(one, targets[one.pk]) for one in instances]
 
 
-def _asked(instance: Instance, target: Target, credential_id: int | None) -> Asked:
+def _asked(instance: Instance, target: Target) -> Asked:
     options = instance.check_options
     stages = [stage for stage in Stage if stage not in (Stage.RUN_AS, Stage.WORKING_DIRECTORY) or options.get(stage)]
     if instance.is_local:
@@ -102,7 +101,7 @@ def _asked(instance: Instance, target: Target, credential_id: int | None) -> Ask
         )
     # A kept connection would say nothing about the key and the credential as they are now.
     fresh = replace(target, key=(instance.pk, "check", uuid.uuid4()))
-    return Asked(instance.pk, fresh, target.key, options, credential_id, tuple(stages), trial)
+    return Asked(instance.pk, fresh, target.key, options, tuple(stages), trial)
 
 
 async def _check(asked: Asked, pool: Pool, in_database: InDatabase) -> None:
@@ -136,7 +135,7 @@ def _save(asked: Asked, seen: Seen) -> None:
         return
     learnt = Learnt()
     if seen.error is None or isinstance(seen.error, ConnectError):
-        learnt.note(asked.instance_id, seen.error, credential_id=asked.credential_id, via=asked.target.via)
+        learnt.note(asked.instance_id, seen.error, offered=offered_with(asked.way), via=asked.target.via)
     learnt.save()
     with transaction.atomic():
         # What was just noted, such as the key that it showed, may have been acted on before this.

@@ -14,6 +14,7 @@ from console.worker.learnt import Learnt
 from instances.engine import files
 from instances.engine.errors import ConnectError, EngineError
 from instances.engine.pool import Pool
+from instances.inventory.targets import offered_with
 
 logger = logging.getLogger(__name__)
 
@@ -92,5 +93,5 @@ class Deliveries:
 def _note(order: Order, error: EngineError) -> None:
     if isinstance(error, ConnectError):
         learnt = Learnt()
-        learnt.note(order.instance_id, error, credential_id=order.credential_id, via=order.target.via)
+        learnt.note(order.instance_id, error, offered=offered_with(order.target.key), via=order.target.via)
         learnt.save()

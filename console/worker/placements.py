@@ -109,7 +109,7 @@ class Placements:
 def _note(order: Order, error: EngineError) -> None:
     if isinstance(error, ConnectError):
         learnt = Learnt()
-        learnt.note(order.instance_id, error, credential_id=order.sign_in_id, via=order.sign_in.via)
+        learnt.note(order.instance_id, error, offered=order.offered, via=order.sign_in.via)
         learnt.save()
 
 

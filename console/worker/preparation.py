@@ -74,7 +74,6 @@ class Order:
     instance_id: int
     target: Target
     command: Command
-    credential_id: int | None
     # The kept shell it is for; None: it gets a shell of its own.
     session_id: int | None = None
     stop_at_cap: bool = False
@@ -121,7 +120,6 @@ def prepare(claims: Sequence[Claim], prompts: Prompts) -> list[Order | Refusal]:
                 instance_id=instance.pk,
                 target=targets[instance.pk],
                 command=command_of(run, new_marker(), hidden, told),
-                credential_id=credential.pk if credential else None,
                 session_id=claim.session_id,
                 stop_at_cap=run.stop_at_cap,
                 attempts=_attempts(run, claim),

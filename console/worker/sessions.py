@@ -20,6 +20,7 @@ from console.worker.shells import Shells
 from console.worker.terminals import Terminals
 from instances.engine.errors import ConnectError, EngineError
 from instances.engine.pool import Pool
+from instances.inventory.targets import offered_with
 
 logger = logging.getLogger(__name__)
 
@@ -144,5 +145,5 @@ def _note(order: Order, error: EngineError | None) -> None:
     """Have the instance's page say whether it was reached, and count a refused credential."""
     if error is None or isinstance(error, ConnectError):
         learnt = Learnt()
-        learnt.note(order.instance_id, error, credential_id=order.credential_id, via=order.target.via)
+        learnt.note(order.instance_id, error, offered=offered_with(order.target.key), via=order.target.via)
         learnt.save()

@@ -36,6 +36,7 @@ from instances.engine.pool import Pool
 from instances.engine.ssh import SSHTransport
 from instances.engine.transport import Transport
 from instances.engine.types import StopCause, StopSignal, Target
+from instances.inventory.targets import offered_with
 
 logger = logging.getLogger(__name__)
 
@@ -184,7 +185,9 @@ class Worker:
                     shell=self._sessions.shells.lender(order.session_id),
                 )
                 error = await invoke(work, pool=self._pool, flush=lambda: self._writer.flush(journal))
-                self._learnt.note(order.instance_id, error, credential_id=order.credential_id, via=order.target.via)
+                self._learnt.note(
+                    order.instance_id, error, offered=offered_with(order.target.key), via=order.target.via
+                )
                 if error is not None and journal.status is Status.CONNECTING:
                     await self._try_again_later(claim, work, order.attempts, error)
             await self._writer.flush(journal)

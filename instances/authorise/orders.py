@@ -18,7 +18,7 @@ from instances.credentials.vault import VaultError
 from instances.engine.types import Target
 from instances.inventory.jumps import blocked
 from instances.inventory.models import Instance
-from instances.inventory.targets import target_of
+from instances.inventory.targets import Offered, target_of
 
 # Three connects, two scripts and what they wait for end within this; a placement whose worker died is taken again.
 CLAIM_FOR = datetime.timedelta(minutes=5)
@@ -28,7 +28,7 @@ CLAIM_FOR = datetime.timedelta(minutes=5)
 class Order:
     """A placement made ready. ``sign_in`` is today's way in; ``key`` a fresh one with the key, None when it goes.
 
-    ``sign_in_id`` names the credential of ``sign_in``, ``credential_id`` the instance's own. ``is_used``: the key is
+    ``offered`` is the credential of ``sign_in``, ``credential_id`` the instance's own. ``is_used``: the key is
     what the instance signs in with today. ``has_placed``: an earlier try wrote the line.
     """
 
@@ -38,7 +38,7 @@ class Order:
     line: str
     public_key: str
     sign_in: Target
-    sign_in_id: int
+    offered: Offered
     key: Target | None
     credential_id: int | None
     target_version: int
@@ -160,7 +160,7 @@ def _order(row: Placement) -> Order | None:
         line=wanted.line,
         public_key=wanted.public_key,
         sign_in=way_in,
-        sign_in_id=sign_in.pk,
+        offered=(sign_in.pk, sign_in.version),
         key=with_key,
         credential_id=instance.credential_id,
         target_version=instance.target_version,

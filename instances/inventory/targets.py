@@ -3,7 +3,7 @@
 import dataclasses
 import ipaddress
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import NamedTuple, Optional
 
 from django.conf import settings
@@ -26,10 +26,14 @@ LOOPBACK_NETWORKS = ("127.0.0.0/8", "0.0.0.0/8", "::1/128", "::/128")
 NOWHERE = Target("nowhere", "(deleted)", "", 0, None, ())
 
 
+# A credential that signs in: its id and version.
+Offered = tuple[int, int]
+
+
 class TargetKey(NamedTuple):
     """What names a connection in the pool; it changes with everything that decides where the connection leads.
 
-    Shape: ``credential`` is the id and version; ``vouching`` names the authorities and revoked keys that count;
+    Shape: ``vouching`` names the authorities and revoked keys that count;
     ``via`` is the key of the jump host; ``run_id`` is the one run
     whose own password signs in.
     """
@@ -38,7 +42,7 @@ class TargetKey(NamedTuple):
     address: str
     port: int
     user: str
-    credential: tuple[int, int] | None
+    credential: Offered | None
     target_version: int
     vouching: str = ""
     via: Optional["TargetKey"] = None
@@ -73,6 +77,11 @@ def targets_of(instances: Iterable[Instance]) -> dict[int, Target]:
         return _target(row, owned[row.pk], keys[row.pk], vouching[row.pk], opened, via)
 
     return {row.pk: target(row, HOPS_LIMIT) for row in rows}
+
+
+def offered_with(key: Hashable) -> Offered | None:
+    """Return the credential that a connection of this key signs in with, as it was when the key was made."""
+    return key.credential if isinstance(key, TargetKey) else None
 
 
 def local_is_allowed() -> bool:

@@ -6,6 +6,7 @@ import pytest
 from django.db import connection
 
 from console.worker import learnt
+from instances.credentials.models import Credential, CredentialSuspension
 from instances.engine.errors import AuthFailed, HostKeyUnknown
 from instances.engine.types import HostKey
 from instances.inventory.models import Instance
@@ -38,7 +39,20 @@ def test_an_instance_that_is_deleted_while_it_is_noted_breaks_nothing(error, mod
 
     monkeypatch.setattr(module, name, late)
     noted = learnt.Learnt()
-    noted.note(instance.pk, error, credential_id=credential.pk)
+    noted.note(instance.pk, error, offered=(credential.pk, credential.version))
     noted.save()
     deleting.join()
     assert not Instance.objects.exists()
+
+
+@pytest.mark.django_db
+def test_a_former_password_that_is_refused_late_says_nothing_about_the_present_one():
+    """It is changed while attempts with the former one are on their way: they must not take the new one out of use."""
+    instance, credential = InstanceFactory(), CredentialFactory()
+    former = (credential.pk, credential.version)
+    Credential.objects.filter(pk=credential.pk).update(version=credential.version + 1)
+    for offered in (former, former, (credential.pk, credential.version + 1)):
+        noted = learnt.Learnt()
+        noted.note(instance.pk, AuthFailed(), offered=offered)
+        noted.save()
+    assert list(CredentialSuspension.objects.values_list("failures", flat=True)) == [1]

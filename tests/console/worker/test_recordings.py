@@ -58,7 +58,6 @@ def order_of(session):
         session_id=session.pk,
         kind="terminal",
         instance_id=session.instance_id,
-        credential_id=None,
         target=None,
         marker=session.marker,
         command_type="shell",
