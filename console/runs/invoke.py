@@ -15,7 +15,7 @@ from console.runs.journal import Journal
 from console.runs.masking import Mask, MaskedOutput
 from console.runs.rate import MAY_PASS
 from console.runs.status import Status
-from instances.engine.errors import CommandRefused, ConnectError, EngineError
+from instances.engine.errors import ConnectError, EngineError
 from instances.engine.execute import execute
 from instances.engine.kept_shell import KeptShell
 from instances.engine.transport import Connection
@@ -48,7 +48,7 @@ class Work:
     secrets: tuple[str, ...] = field(default=(), repr=False)
     is_last_attempt: bool = True
     # Lends the shell of the session it is sent to, or None when that is gone.
-    shell: Callable[[], AbstractAsyncContextManager[KeptShell | None]] | None = None
+    shell: Callable[[], AbstractAsyncContextManager[KeptShell]] | None = None
 
     def may_pass(self, error: ConnectError) -> bool:
         """Say whether another attempt is to be made, because why it was not reached may pass by itself."""
@@ -130,10 +130,7 @@ async def _way(work: Work, pool: Pool, stack: AsyncExitStack) -> Callable[..., A
     Raises: ConnectError; CommandRefused when the session is not open any more.
     """
     if work.shell is not None:
-        shell = await stack.enter_async_context(work.shell())
-        if shell is None:
-            raise CommandRefused("The session is not open any more. The command did not run.", reason="session_closed")
-        return shell.execute
+        return (await stack.enter_async_context(work.shell())).execute
     target = work.target
     connection = await _unless_stopped(lambda: stack.enter_async_context(pool.borrow(target)), work.stop)
     if connection is None:

@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
+from console.runs.in_sessions import closed
 from console.sessions import queue
-from console.sessions.models import State
+from console.sessions.models import Session, State
 from console.worker.held import Ending, Held
 from instances.engine.contact import Reconnect, named
+from instances.engine.errors import CommandRefused
 from instances.engine.kept_shell import KeptShell, open_shell
 from instances.engine.kept_wish import ShellWish
 from instances.engine.stop import Survivors
@@ -70,7 +72,7 @@ class Shells:
         known.update(dict.fromkeys(given))
         return tuple(known)
 
-    def lender(self, session_id: int | None) -> Callable[[], AbstractAsyncContextManager[KeptShell | None]] | None:
+    def lender(self, session_id: int | None) -> Callable[[], AbstractAsyncContextManager[KeptShell]] | None:
         """Return what lends a session's shell for one command; None for a command without a session."""
         return None if session_id is None else functools.partial(self._used, session_id)
 
@@ -79,13 +81,16 @@ class Shells:
         return session_id in self._lent
 
     @asynccontextmanager
-    async def _used(self, session_id: int) -> AsyncIterator[KeptShell | None]:
-        """Lend a session's shell for one command, None where none is known; the session is busy meanwhile.
+    async def _used(self, session_id: int) -> AsyncIterator[KeptShell]:
+        """Lend a session's shell for one command; the session is busy meanwhile.
 
-        One that has ended refuses the command, and says why.
+        One that has ended refuses the command, and says why. Raises: CommandRefused, which does, for one let go of.
         """
         shell = self._shells.get(session_id)
-        if shell is None or not shell.is_open:
+        if shell is None:
+            # Since the command was taken; why is written by now.
+            raise CommandRefused(await self._in_database(_why_gone, session_id), reason="session_closed")
+        if not shell.is_open:
             yield shell
             return
         self._lent.add(session_id)
@@ -96,6 +101,11 @@ class Shells:
             self._lent.discard(session_id)
             if shell.is_open:
                 await self._in_database(queue.note_state, self._id, session_id, State.READY)
+
+
+def _why_gone(session_id: int) -> str:
+    session = Session.objects.filter(pk=session_id).first()
+    return closed(session) if session else "The session is gone. The command did not run."
 
 
 async def _see_its_end(held: Held, shell: KeptShell) -> Ending:
